@@ -1,0 +1,326 @@
+//! The engine: one worker's share of all conferences.
+
+mod commands;
+mod housekeeping;
+mod media;
+mod relay;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use rand_chacha::ChaCha20Rng;
+use slab::Slab;
+use str0m::crypto::dtls::DtlsCert;
+
+use crate::batch::Batch;
+use crate::conference::Conference;
+use crate::config::EngineConfig;
+use crate::demux::{self, Class};
+use crate::forward::rewriter::Rewriter;
+use crate::id::{ConferenceId, LinkId, Mid, PeerId, TrackId};
+use crate::io::{Datagram, DisconnectReason, Disposition, Event, Output, Reason, RelayMessage};
+use crate::peer::{Peer, PeerEvent};
+use crate::stats::Counters;
+use crate::subscription::Subscription;
+use crate::track::Track;
+
+/// The forwarding engine of one worker.
+///
+/// Contract: any number of `handle_*` (one receive batch), then [`Engine::poll_output`] until it returns
+/// [`Output::Timeout`]; at that time, [`Engine::handle_timeout`]. `now` never goes back.
+pub struct Engine {
+    now: Instant,
+    config: EngineConfig,
+    /// For what an attacker must not guess: ICE credentials.
+    secrets: ChaCha20Rng,
+    /// For first sequence numbers and the like.
+    numbers: SmallRng,
+    certificate: Option<DtlsCert>,
+    peers: Slab<Peer>,
+    peer_keys: BTreeMap<PeerId, usize>,
+    by_address: BTreeMap<SocketAddr, usize>,
+    by_ufrag: BTreeMap<String, usize>,
+    tracks: Slab<Track>,
+    track_keys: BTreeMap<TrackId, usize>,
+    /// Published tracks by peer and m-line.
+    published: BTreeMap<(usize, Mid), usize>,
+    subscriptions: Slab<Subscription>,
+    /// The numbers of m-lines that carry nothing now. An SSRC stays; so must they (RFC 3711 §9.1: no reuse under one key).
+    parked: BTreeMap<(usize, Mid), Rewriter>,
+    conferences: BTreeMap<ConferenceId, Conference>,
+    deadlines: BTreeSet<(Instant, usize)>,
+    keyframe_deadlines: BTreeSet<(Instant, usize, u8)>,
+    next_housekeeping: Instant,
+    rounds: u32,
+    dirty: VecDeque<usize>,
+    /// Peers that panicked and are not buried yet.
+    failed: Vec<usize>,
+    batch: Batch,
+    relays: VecDeque<(LinkId, RelayMessage)>,
+    events: VecDeque<Event>,
+    counters: Counters,
+}
+
+impl Engine {
+    /// # Panics
+    /// If the crypto provider can make no DTLS certificate.
+    #[must_use]
+    pub fn new(now: Instant, config: EngineConfig) -> Self {
+        let certificate = config.crypto.dtls_provider.generate_certificate();
+        assert!(certificate.is_some(), "the DTLS provider makes certificates");
+        Self {
+            now,
+            secrets: ChaCha20Rng::from_seed(config.seed),
+            numbers: SmallRng::from_seed(config.seed),
+            config,
+            certificate,
+            peers: Slab::new(),
+            peer_keys: BTreeMap::new(),
+            by_address: BTreeMap::new(),
+            by_ufrag: BTreeMap::new(),
+            tracks: Slab::new(),
+            track_keys: BTreeMap::new(),
+            published: BTreeMap::new(),
+            subscriptions: Slab::new(),
+            parked: BTreeMap::new(),
+            conferences: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            keyframe_deadlines: BTreeSet::new(),
+            next_housekeeping: now + housekeeping::INTERVAL,
+            rounds: 0,
+            dirty: VecDeque::new(),
+            failed: Vec::new(),
+            batch: Batch::default(),
+            relays: VecDeque::new(),
+            events: VecDeque::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// A datagram came in.
+    pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram<'_>) -> Disposition {
+        self.now = now;
+        self.counters.datagrams_received += 1;
+        let class = demux::classify(datagram.contents);
+        if class == Class::Junk {
+            self.counters.datagrams_junk += 1;
+            return Disposition::Junk;
+        }
+        // A request names its receiver; all else is known by where it comes from.
+        let key = match demux::stun_local_ufrag(datagram.contents) {
+            Some(ufrag) => self.by_ufrag.get(ufrag).copied(),
+            None => self.by_address.get(&datagram.source).copied(),
+        };
+        let Some(key) = key else {
+            self.counters.datagrams_unknown += 1;
+            return Disposition::Unknown;
+        };
+        let destination = self.advertised(datagram.destination);
+        let (source, datagram) = (datagram.source, Datagram { destination, ..datagram });
+        let genuine = self.with_peer(key, |peer, batch, counters| peer.handle_datagram(now, datagram, batch, counters));
+        if genuine == Some(true) {
+            self.adopt_address(key, source);
+        }
+        self.after_peer(key);
+        Disposition::Taken
+    }
+
+    /// A deadline came.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
+        while let Some(&(deadline, key)) = self.deadlines.first()
+            && deadline <= now
+        {
+            self.deadlines.remove(&(deadline, key));
+            if let Some(peer) = self.peers.get_mut(key) {
+                (peer.deadline, peer.scheduled) = (None, None);
+            }
+            self.with_peer(key, |peer, batch, counters| peer.handle_timeout(now, batch, counters));
+            self.after_peer(key);
+        }
+        self.handle_keyframe_deadlines();
+        if self.next_housekeeping <= now {
+            self.next_housekeeping = now + housekeeping::INTERVAL;
+            self.keep_house();
+        }
+    }
+
+    /// The next effect. [`Output::Timeout`] means that there is nothing more before that time.
+    pub fn poll_output(&mut self) -> Output<'_> {
+        self.bury_failed();
+        while !self.batch.is_ready() {
+            let Some(key) = self.dirty.pop_front() else { break };
+            let now = self.now;
+            self.with_peer(key, |peer, batch, counters| peer.flush(now, batch, counters));
+            self.after_peer(key);
+            self.bury_failed();
+        }
+        if self.batch.is_ready() {
+            self.counters.transmits += 1;
+            let candidates = &self.config.candidates;
+            let Some(mut transmit) = self.batch.pop() else { return Output::Timeout(self.now, Reason::Peer) };
+            if let Some(candidate) = candidates.iter().find(|candidate| candidate.advertised == transmit.source) {
+                transmit.source = candidate.bound;
+            }
+            return Output::Transmit(transmit);
+        }
+        self.batch.clear();
+        if let Some((link, message)) = self.relays.pop_front() {
+            self.counters.relays_sent += 1;
+            return Output::Relay { link, message };
+        }
+        if let Some(event) = self.events.pop_front() {
+            return Output::Event(event);
+        }
+        let mut next = (self.next_housekeeping, Reason::Housekeeping);
+        if let Some(&(at, ..)) = self.keyframe_deadlines.first()
+            && at < next.0
+        {
+            next = (at, Reason::Keyframe);
+        }
+        if let Some(&(at, _)) = self.deadlines.first()
+            && at < next.0
+        {
+            next = (at, Reason::Peer);
+        }
+        Output::Timeout(next.0, next.1)
+    }
+
+    /// Cumulative counters, copied out.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// What it holds now.
+    #[must_use]
+    pub fn gauges(&self) -> Gauges {
+        Gauges {
+            peers: self.peers.len(),
+            tracks: self.tracks.len(),
+            subscriptions: self.subscriptions.len(),
+            conferences: self.conferences.len(),
+            addresses: self.by_address.len(),
+            ufrags: self.by_ufrag.len(),
+            parked: self.parked.len(),
+            deadlines: self.deadlines.len() + self.keyframe_deadlines.len(),
+        }
+    }
+
+    /// The advertised address by which str0m knows the local address that a datagram came to.
+    fn advertised(&self, bound: SocketAddr) -> SocketAddr {
+        self.config
+            .candidates
+            .iter()
+            .find(|candidate| candidate.bound == bound)
+            .map_or(bound, |candidate| candidate.advertised)
+    }
+
+    /// Runs `work` on a peer. If it panics, the peer is lost and nobody else: it is not touched again, and buried when
+    /// nobody up the stack holds keys of what hangs on it.
+    fn with_peer<T>(&mut self, key: usize, work: impl FnOnce(&mut Peer, &mut Batch, &mut Counters) -> T) -> Option<T> {
+        let (batch, counters) = (&mut self.batch, &mut self.counters);
+        let peer = self.peers.get_mut(key).filter(|peer| !peer.failed)?;
+        // The batch takes whole datagrams and the counters whole numbers, so a half-done `work` leaves both usable;
+        // the peer itself is never touched again.
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(peer, batch, counters)));
+        if let Ok(result) = outcome {
+            return Some(result);
+        }
+        self.counters.panics += 1;
+        self.peers[key].failed = true;
+        self.failed.push(key);
+        None
+    }
+
+    fn bury_failed(&mut self) {
+        while let Some(key) = self.failed.pop() {
+            self.remove_peer(key, DisconnectReason::Panicked);
+        }
+    }
+
+    /// Takes up what a peer has to tell, and its next deadline.
+    fn after_peer(&mut self, key: usize) {
+        loop {
+            let Some(peer) = self.peers.get_mut(key) else { return };
+            let Some(event) = peer.poll_event() else { break };
+            self.handle_peer_event(key, event);
+        }
+        self.schedule(key);
+    }
+
+    fn schedule(&mut self, key: usize) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        if peer.scheduled == peer.deadline {
+            return;
+        }
+        if let Some(old) = std::mem::replace(&mut peer.scheduled, peer.deadline) {
+            self.deadlines.remove(&(old, key));
+        }
+        if let Some(deadline) = peer.deadline {
+            self.deadlines.insert((deadline, key));
+        }
+    }
+
+    fn handle_peer_event(&mut self, key: usize, event: PeerEvent) {
+        let Some(peer) = self.peers.get(key) else { return };
+        let id = peer.id;
+        match event {
+            PeerEvent::Connected => {
+                self.counters.peers_connected += 1;
+                self.events.push_back(Event::Connected { peer: id });
+                self.start_subscriptions(key);
+            }
+            PeerEvent::Gone(reason) => self.remove_peer(key, reason),
+            PeerEvent::Rtp { mid, rid, packet } => self.handle_rtp(key, mid, rid, packet),
+            PeerEvent::KeyframeRequest { mid } => self.handle_keyframe_request(key, mid),
+            PeerEvent::Quality { uplink_loss, downlink_loss, rtt } => {
+                self.report_quality(key, uplink_loss, downlink_loss, rtt)
+            }
+            PeerEvent::Data(data) => self.events.push_back(Event::Data { peer: id, data }),
+        }
+    }
+
+    /// A peer proved that it receives at `address`.
+    fn adopt_address(&mut self, key: usize, address: SocketAddr) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        if self.by_address.get(&address) == Some(&key) {
+            return;
+        }
+        let id = peer.id;
+        if let Some(previous) = self.by_address.insert(address, key)
+            && let Some(other) = self.peers.get_mut(previous)
+        {
+            other.addresses.retain(|known| *known != address);
+        }
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        peer.addresses.push_back(address);
+        let surplus =
+            if peer.addresses.len() > self.config.bounds.addresses { peer.addresses.pop_front() } else { None };
+        if let Some(old) = surplus {
+            self.by_address.remove(&old);
+            self.events.push_back(Event::AddressRemoved { peer: id, address: old });
+        }
+        self.events.push_back(Event::AddressAdded { peer: id, address });
+    }
+}
+
+/// Sizes of an engine's maps: all zero when everybody has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Gauges {
+    pub peers: usize,
+    pub tracks: usize,
+    pub subscriptions: usize,
+    pub conferences: usize,
+    pub addresses: usize,
+    pub ufrags: usize,
+    pub parked: usize,
+    pub deadlines: usize,
+}
+
+#[cfg(test)]
+mod tests;

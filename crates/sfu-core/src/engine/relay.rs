@@ -1,0 +1,118 @@
+//! Between engines: another core is a nearer focus. Layers travel as they came; rewriting happens where they leave.
+
+use std::time::Instant;
+
+use crate::engine::Engine;
+use crate::id::{LinkId, TrackId};
+use crate::io::{Kind, LayerInfo, RelayMessage};
+use crate::keyframe::KeyframeGate;
+use crate::track::{Layer, LinkWant, Origin, WANT_EXPIRES};
+
+/// Links that one track may be relayed to: the workers of a machine and some foci.
+const LINKS_MAX: usize = 256;
+
+impl Engine {
+    /// Something came from another engine.
+    pub fn handle_relay(&mut self, now: Instant, link: LinkId, message: RelayMessage) {
+        self.now = now;
+        self.counters.relays_received += 1;
+        let id = match &message {
+            RelayMessage::Media { track, .. }
+            | RelayMessage::Layers { track, .. }
+            | RelayMessage::Want { track, .. }
+            | RelayMessage::KeyframeRequest { track, .. } => *track,
+        };
+        let Some(&key) = self.track_keys.get(&id) else {
+            self.counters.relays_untracked += 1;
+            return;
+        };
+        let from_origin = matches!(self.tracks[key].origin, Origin::Link { link: origin, .. } if origin == link);
+        let published_here = matches!(self.tracks[key].origin, Origin::Peer { .. });
+        match message {
+            RelayMessage::Media { layer, packet, .. } if from_origin => {
+                let layer = usize::from(layer);
+                // Media may overtake the list of its layers, when that was dropped on the way; it comes again.
+                if layer < self.tracks[key].layers.len() {
+                    self.forward(key, layer, packet);
+                } else {
+                    self.counters.relays_untracked += 1;
+                }
+            }
+            RelayMessage::Layers { layers, muted, .. } if from_origin => self.take_layers(key, &layers, muted),
+            RelayMessage::Want { layers, .. } if published_here => self.take_want(key, id, link, layers),
+            RelayMessage::KeyframeRequest { layer, .. } if published_here => {
+                self.counters.keyframe_requests_received += 1;
+                self.want_keyframe(key, layer);
+            }
+            _ => self.counters.relays_untracked += 1,
+        }
+    }
+
+    fn take_layers(&mut self, key: usize, infos: &[LayerInfo], muted: bool) {
+        let now = self.now;
+        let track = &mut self.tracks[key];
+        let infos = &infos[..infos.len().min(self.config.bounds.layers)];
+        let known = |info: &LayerInfo| track.layers.iter().find(|layer| layer.rid == info.rid).map(|layer| layer.gate);
+        track.layers = infos
+            .iter()
+            .map(|info| Layer {
+                rid: info.rid,
+                last_packet: info.active.then_some(now),
+                gate: known(info).unwrap_or_else(KeyframeGate::default),
+            })
+            .collect();
+        if let Some(top) = infos.last() {
+            (track.width, track.height) = (top.width, top.height);
+        }
+        let was_muted = std::mem::replace(&mut track.muted, muted);
+        for subscriber in track.subscribers.clone() {
+            if muted && !was_muted {
+                self.subscriptions[subscriber].pause();
+            }
+        }
+        self.retarget(key);
+    }
+
+    fn take_want(&mut self, key: usize, id: TrackId, link: LinkId, layers: Option<u8>) {
+        let expires = self.now + WANT_EXPIRES;
+        let now = self.now;
+        let track = &mut self.tracks[key];
+        let Some(layers) = layers else {
+            track.links.retain(|want| want.link != link);
+            return;
+        };
+        if let Some(want) = track.links.iter_mut().find(|want| want.link == link) {
+            (want.layers, want.expires) = (layers, expires);
+        } else if track.links.len() < LINKS_MAX {
+            track.links.push(LinkWant { link, layers, expires });
+        }
+        let reply = RelayMessage::Layers { track: id, layers: track.layer_infos(now), muted: track.muted };
+        self.relays.push_back((link, reply));
+    }
+
+    /// Tells the publisher's engine which layers are wanted here. `repeat` says it even if nothing has changed.
+    pub(super) fn send_want(&mut self, key: usize, repeat: bool) {
+        let Some(track) = self.tracks.get_mut(key) else { return };
+        let Origin::Link { link, wanted } = track.origin else { return };
+        let mut layers = 0u8;
+        for subscriber in &track.subscribers {
+            let subscription = &self.subscriptions[*subscriber];
+            for layer in [subscription.target, subscription.current].into_iter().flatten() {
+                layers |= 1 << layer;
+            }
+            // Without a list of layers there is no target yet; audio has but one layer.
+            if track.layers.is_empty() && track.kind == Kind::Audio {
+                layers |= 1;
+            }
+        }
+        let layers = (!track.subscribers.is_empty()).then_some(layers);
+        if layers != wanted || repeat {
+            track.origin = Origin::Link { link, wanted: layers };
+            self.relays.push_back((link, RelayMessage::Want { track: track.id, layers }));
+        }
+    }
+
+    pub(super) fn refresh_relay_want(&mut self, key: usize) {
+        self.send_want(key, false);
+    }
+}

@@ -1,0 +1,4 @@
+//! From a track's packets to one subscriber's stream: which layer, and under which numbers.
+
+pub mod rewriter;
+pub mod selector;

@@ -1,0 +1,100 @@
+//! One subscriber's hold on one track: what is wanted, which layer it gets, and under which numbers.
+
+use std::time::Instant;
+
+use crate::codec::Codec;
+use crate::forward::rewriter::{Numbers, Rewriter};
+use crate::id::{Mid, Rid};
+use crate::io::{Kind, Packet, Pause, Want};
+
+/// What became of a packet that was offered to a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offered {
+    Forward(Numbers),
+    /// The first packet of another layer: forward it, and report the layer.
+    Switched(Numbers),
+    Drop,
+}
+
+/// See the module. The numbers belong to the m-line, which outlives its subscriptions: see [`Subscription::into_rewriter`].
+#[derive(Debug)]
+pub struct Subscription {
+    /// Key of the subscriber's peer, and of the track.
+    pub peer: usize,
+    pub track: usize,
+    pub mid: Mid,
+    pub kind: Kind,
+    pub want: Want,
+    /// The layer to get to, at its next key frame.
+    pub target: Option<u8>,
+    pub current: Option<u8>,
+    /// Payload type at the subscriber for the codec that came last.
+    payload_type: Option<(Codec, Option<u8>)>,
+    rewriter: Rewriter,
+    reported: Option<(Option<Rid>, Option<Pause>)>,
+}
+
+impl Subscription {
+    pub fn new((peer, track, mid): (usize, usize, Mid), kind: Kind, want: Want, rewriter: Rewriter) -> Self {
+        Self { peer, track, mid, kind, want, target: None, current: None, payload_type: None, rewriter, reported: None }
+    }
+
+    /// Offers a packet of `layer`.
+    pub fn offer(&mut self, now: Instant, layer: u8, packet: &Packet) -> Offered {
+        if self.current == Some(layer) && (self.target == Some(layer) || self.target.is_none() || !packet.keyframe) {
+            return self.rewriter.rewrite(now, packet).map_or(Offered::Drop, Offered::Forward);
+        }
+        if self.target == Some(layer) && (packet.keyframe || self.kind == Kind::Audio) {
+            self.rewriter.switch(now, packet);
+            self.current = Some(layer);
+            return self.rewriter.rewrite(now, packet).map_or(Offered::Drop, Offered::Switched);
+        }
+        if self.current == Some(layer) {
+            return self.rewriter.rewrite(now, packet).map_or(Offered::Drop, Offered::Forward);
+        }
+        Offered::Drop
+    }
+
+    /// Stops until the next key frame: the track was muted, or its source went away.
+    pub fn pause(&mut self) {
+        self.current = None;
+    }
+
+    /// It waits for a key frame of its target.
+    pub fn waits(&self) -> bool {
+        self.kind == Kind::Video && self.target.is_some() && self.target != self.current
+    }
+
+    /// The subscriber's payload type for `codec`; `look_up` is asked once per change of codec.
+    pub fn payload_type(&mut self, codec: Codec, look_up: impl FnOnce() -> Option<u8>) -> Option<u8> {
+        match self.payload_type {
+            Some((known, payload_type)) if known == codec => payload_type,
+            _ => {
+                let payload_type = look_up();
+                self.payload_type = Some((codec, payload_type));
+                payload_type
+            }
+        }
+    }
+
+    /// The subscriber negotiated again: its payload types may have changed.
+    pub fn forget_payload_type(&mut self) {
+        self.payload_type = None;
+    }
+
+    /// A codec came that the subscriber cannot take.
+    pub fn lacks_codec(&self) -> bool {
+        matches!(self.payload_type, Some((_, None)))
+    }
+
+    /// `true` if this is news to the subscriber.
+    pub fn report(&mut self, rid: Option<Rid>, pause: Option<Pause>) -> bool {
+        let news = Some((rid, pause));
+        std::mem::replace(&mut self.reported, news) != news
+    }
+
+    /// The m-line's numbers, for the next subscription on it.
+    pub fn into_rewriter(self) -> Rewriter {
+        self.rewriter
+    }
+}

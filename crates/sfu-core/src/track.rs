@@ -1,0 +1,137 @@
+//! A published media source, its layers, and who gets it.
+
+use std::time::{Duration, Instant};
+
+use crate::id::{ConferenceId, LinkId, Mid, ParticipantId, Rid, TrackId};
+use crate::io::{Kind, LayerInfo, PublishedTrack};
+use crate::keyframe::KeyframeGate;
+
+/// A layer without packets for so long is not sent (any more). Screens at rest still send about once a second.
+pub const LAYER_IDLE: Duration = Duration::from_millis(2_500);
+/// A wanted mask that is not repeated for so long is void; it is repeated every second.
+pub const WANT_EXPIRES: Duration = Duration::from_secs(5);
+
+/// See the module.
+#[derive(Debug)]
+pub struct Track {
+    pub id: TrackId,
+    pub conference: ConferenceId,
+    pub participant: ParticipantId,
+    pub kind: Kind,
+    pub origin: Origin,
+    pub muted: bool,
+    pub width: u32,
+    pub height: u32,
+    /// Smallest first.
+    pub layers: Vec<Layer>,
+    /// Keys of the engine's subscriptions.
+    pub subscribers: Vec<usize>,
+    /// Other engines that want it.
+    pub links: Vec<LinkWant>,
+}
+
+/// Where a track's packets come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A peer here (its key), on this m-line.
+    Peer { peer: usize, mid: Mid },
+    /// Another engine. `wanted` is what we last asked it for.
+    Link { link: LinkId, wanted: Option<u8> },
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Layer {
+    pub rid: Option<Rid>,
+    pub last_packet: Option<Instant>,
+    pub gate: KeyframeGate,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct LinkWant {
+    pub link: LinkId,
+    pub layers: u8,
+    pub expires: Instant,
+}
+
+impl Track {
+    pub fn published(
+        (conference, participant): (ConferenceId, ParticipantId),
+        peer: usize,
+        published: &PublishedTrack,
+        rids: &[Rid],
+    ) -> Self {
+        let mut track = Self {
+            id: published.track,
+            conference,
+            participant,
+            kind: published.kind,
+            origin: Origin::Peer { peer, mid: published.mid },
+            muted: published.muted,
+            width: published.width,
+            height: published.height,
+            layers: Vec::new(),
+            subscribers: Vec::new(),
+            links: Vec::new(),
+        };
+        track.set_rids(rids);
+        track
+    }
+
+    pub fn remote(
+        (conference, participant): (ConferenceId, ParticipantId),
+        track: TrackId,
+        kind: Kind,
+        link: LinkId,
+    ) -> Self {
+        Self {
+            id: track,
+            conference,
+            participant,
+            kind,
+            origin: Origin::Link { link, wanted: None },
+            muted: false,
+            width: 0,
+            height: 0,
+            layers: Vec::new(),
+            subscribers: Vec::new(),
+            links: Vec::new(),
+        }
+    }
+
+    /// Takes the layers of a new offer; those that stay keep their state.
+    pub fn set_rids(&mut self, rids: &[Rid]) {
+        let names: Vec<Option<Rid>> =
+            if rids.is_empty() { vec![None] } else { rids.iter().map(|rid| Some(*rid)).collect() };
+        self.layers = names
+            .into_iter()
+            .map(|rid| match self.layers.iter().find(|layer| layer.rid == rid) {
+                Some(layer) => *layer,
+                None => Layer { rid, last_packet: None, gate: KeyframeGate::default() },
+            })
+            .collect();
+    }
+
+    /// A packet without a rid belongs to the only layer, or to none.
+    pub fn layer_of(&self, rid: Option<Rid>) -> Option<usize> {
+        self.layers.iter().position(|layer| layer.rid == rid)
+    }
+
+    /// The layers as the selector wants them. Each is taken for half as wide and high as the next larger one
+    /// (`docs/signalling.md`).
+    pub fn layer_infos(&self, now: Instant) -> Vec<LayerInfo> {
+        let top = self.layers.len().saturating_sub(1);
+        let info = |(index, layer): (usize, &Layer)| LayerInfo {
+            rid: layer.rid,
+            width: self.width >> (top - index).min(31),
+            height: self.height >> (top - index).min(31),
+            active: layer.is_active(now),
+        };
+        self.layers.iter().enumerate().map(info).collect()
+    }
+}
+
+impl Layer {
+    pub fn is_active(&self, now: Instant) -> bool {
+        self.last_packet.is_some_and(|last| now < last + LAYER_IDLE)
+    }
+}
