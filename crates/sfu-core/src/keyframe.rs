@@ -3,11 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-/// Whether to ask the publisher now.
+/// What to do when a time came that the gate named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
+    /// Ask the publisher, and look again after an interval.
     Ask,
-    /// Asked lately: look again at this time.
+    /// Look again at this time.
     Wait(Instant),
 }
 
@@ -20,30 +21,30 @@ pub struct KeyframeGate {
 }
 
 impl KeyframeGate {
-    /// Somebody wants a key frame.
-    pub fn request(&mut self, now: Instant, interval: Duration) -> Decision {
+    /// Somebody wants a key frame. Answers when to look at the gate: that is now at the earliest, but after the packets
+    /// that have already come, for one of them may be the key frame.
+    pub fn request(&mut self, now: Instant, interval: Duration) -> Instant {
         self.wanted = true;
-        self.decide(now, interval)
+        self.asked.map_or(now, |asked| now.max(asked + interval))
     }
 
-    /// The time of a [`Decision::Wait`] came; `None` if there is nothing left to ask for.
+    /// A time came; `None` if there is nothing left to ask for.
     pub fn handle_timeout(&mut self, now: Instant, interval: Duration) -> Option<Decision> {
-        self.wanted.then(|| self.decide(now, interval))
-    }
-
-    /// A key frame came.
-    pub fn handle_keyframe(&mut self) {
-        self.wanted = false;
-    }
-
-    fn decide(&mut self, now: Instant, interval: Duration) -> Decision {
-        match self.asked {
+        if !self.wanted {
+            return None;
+        }
+        Some(match self.asked {
             Some(asked) if now < asked + interval => Decision::Wait(asked + interval),
             _ => {
                 self.asked = Some(now);
                 Decision::Ask
             }
-        }
+        })
+    }
+
+    /// A key frame came.
+    pub fn handle_keyframe(&mut self) {
+        self.wanted = false;
     }
 }
 
@@ -58,13 +59,24 @@ mod tests {
     fn many_requests_are_one() {
         let start = epoch();
         let mut gate = KeyframeGate::default();
-        assert_eq!(gate.request(start, INTERVAL), Decision::Ask);
+        assert_eq!(gate.request(start, INTERVAL), start);
+        assert_eq!(gate.handle_timeout(start, INTERVAL), Some(Decision::Ask));
         for i in 0..100 {
             let now = start + Duration::from_millis(i);
-            assert_eq!(gate.request(now, INTERVAL), Decision::Wait(start + INTERVAL));
+            assert_eq!(gate.request(now, INTERVAL), start + INTERVAL);
+            assert_eq!(gate.handle_timeout(now, INTERVAL), Some(Decision::Wait(start + INTERVAL)));
         }
         gate.handle_keyframe();
         assert_eq!(gate.handle_timeout(start + INTERVAL, INTERVAL), None);
+    }
+
+    #[test]
+    fn not_asked_for_what_came_in_the_same_batch() {
+        let start = epoch();
+        let mut gate = KeyframeGate::default();
+        gate.request(start, INTERVAL);
+        gate.handle_keyframe();
+        assert_eq!(gate.handle_timeout(start, INTERVAL), None);
     }
 
     #[test]
@@ -72,8 +84,7 @@ mod tests {
         let start = epoch();
         let mut gate = KeyframeGate::default();
         gate.request(start, INTERVAL);
+        gate.handle_timeout(start, INTERVAL);
         assert_eq!(gate.handle_timeout(start + INTERVAL, INTERVAL), Some(Decision::Ask));
-        let next = start + INTERVAL * 2;
-        assert_eq!(gate.handle_timeout(start + INTERVAL, INTERVAL), Some(Decision::Wait(next)));
     }
 }

@@ -39,18 +39,16 @@ impl Subscription {
         Self { peer, track, mid, kind, want, target: None, current: None, payload_type: None, rewriter, reported: None }
     }
 
-    /// Offers a packet of `layer`.
-    pub fn offer(&mut self, now: Instant, layer: u8, packet: &Packet) -> Offered {
-        if self.current == Some(layer) && (self.target == Some(layer) || self.target.is_none() || !packet.keyframe) {
+    /// Offers a packet of `layer`. `may_switch`: it begins a key frame and nothing newer of its layer came before it, or
+    /// its codec needs no key frames.
+    pub fn offer(&mut self, now: Instant, layer: u8, packet: &Packet, may_switch: bool) -> Offered {
+        if self.current == Some(layer) {
             return self.rewriter.rewrite(now, packet).map_or(Offered::Drop, Offered::Forward);
         }
-        if self.target == Some(layer) && (packet.keyframe || self.kind == Kind::Audio) {
+        if self.target == Some(layer) && may_switch {
             self.rewriter.switch(now, packet);
             self.current = Some(layer);
             return self.rewriter.rewrite(now, packet).map_or(Offered::Drop, Offered::Switched);
-        }
-        if self.current == Some(layer) {
-            return self.rewriter.rewrite(now, packet).map_or(Offered::Drop, Offered::Forward);
         }
         Offered::Drop
     }

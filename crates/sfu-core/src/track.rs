@@ -43,6 +43,8 @@ pub enum Origin {
 pub struct Layer {
     pub rid: Option<Rid>,
     pub last_packet: Option<Instant>,
+    /// Highest sequence number seen.
+    pub highest: Option<u64>,
     pub gate: KeyframeGate,
 }
 
@@ -106,7 +108,7 @@ impl Track {
             .into_iter()
             .map(|rid| match self.layers.iter().find(|layer| layer.rid == rid) {
                 Some(layer) => *layer,
-                None => Layer { rid, last_packet: None, gate: KeyframeGate::default() },
+                None => Layer { rid, last_packet: None, highest: None, gate: KeyframeGate::default() },
             })
             .collect();
     }

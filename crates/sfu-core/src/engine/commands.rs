@@ -156,6 +156,8 @@ impl Engine {
                 self.refresh_ufrag(key);
                 self.sync_published(key, published, &lines_by_mid);
                 self.sync_subscribed(key);
+                // Only an m-line that has gone for good loses its numbers: its SSRC went with it.
+                self.parked.retain(|(peer, mid), _| *peer != key || lines_by_mid.contains_key(mid));
                 self.mark_dirty(key);
                 Ok(Reply::Answer { sdp: answer })
             }

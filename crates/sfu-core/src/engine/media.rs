@@ -36,19 +36,27 @@ impl Engine {
             self.counters.packets_muted += 1;
             return;
         }
-        let woke = !track.layers[layer].is_active(now);
-        track.layers[layer].last_packet = Some(now);
-        if packet.keyframe {
-            track.layers[layer].gate.handle_keyframe();
+        let state = &mut track.layers[layer];
+        let woke = !state.is_active(now);
+        state.last_packet = Some(now);
+        // A key frame that was lost and comes again has lost its successors to those who waited for it.
+        let newest = state.highest.is_none_or(|highest| packet.sequence > highest);
+        if newest {
+            state.highest = Some(packet.sequence);
         }
+        let fresh_keyframe = packet.keyframe && newest;
         if woke {
             self.retarget(key);
             self.announce_layers(key);
         }
+        let may_switch = fresh_keyframe || self.tracks[key].kind == Kind::Audio;
         // Nothing on this path adds or removes subscribers, not even a panic: see `with_peer`.
         for place in 0..self.tracks[key].subscribers.len() {
             let subscriber = self.tracks[key].subscribers[place];
-            self.forward_to(subscriber, index, &packet);
+            self.forward_to(subscriber, index, &packet, may_switch);
+        }
+        if fresh_keyframe {
+            self.tracks[key].layers[layer].gate.handle_keyframe();
         }
         let track = &self.tracks[key];
         let message = || RelayMessage::Media { track: track.id, layer: index, packet: packet.clone() };
@@ -56,7 +64,7 @@ impl Engine {
         self.relays.extend(wanting.map(|want| (want.link, message())));
     }
 
-    fn forward_to(&mut self, subscriber: usize, layer: u8, packet: &Packet) {
+    fn forward_to(&mut self, subscriber: usize, layer: u8, packet: &Packet, may_switch: bool) {
         let now = self.now;
         let subscription = &mut self.subscriptions[subscriber];
         if subscription.current != Some(layer) && subscription.target != Some(layer) {
@@ -74,7 +82,7 @@ impl Engine {
             }
             return;
         };
-        let (numbers, switched) = match subscription.offer(now, layer, packet) {
+        let (numbers, switched) = match subscription.offer(now, layer, packet, may_switch) {
             Offered::Drop => return,
             Offered::Forward(numbers) => (numbers, lacked),
             Offered::Switched(numbers) => (numbers, true),
@@ -148,8 +156,8 @@ impl Engine {
         else {
             return;
         };
-        let decision = gate.request(self.now, interval);
-        self.act_on_gate(track, layer, decision);
+        let at = gate.request(self.now, interval);
+        self.keyframe_deadlines.insert((at, track, layer));
     }
 
     pub(super) fn handle_keyframe_deadlines(&mut self) {

@@ -142,7 +142,6 @@ impl Engine {
             self.with_peer(key, |peer, batch, counters| peer.handle_timeout(now, batch, counters));
             self.after_peer(key);
         }
-        self.handle_keyframe_deadlines();
         if self.next_housekeeping <= now {
             self.next_housekeeping = now + housekeeping::INTERVAL;
             self.keep_house();
@@ -152,6 +151,7 @@ impl Engine {
     /// The next effect. [`Output::Timeout`] means that there is nothing more before that time.
     pub fn poll_output(&mut self) -> Output<'_> {
         self.bury_failed();
+        self.handle_keyframe_deadlines();
         while !self.batch.is_ready() {
             let Some(key) = self.dirty.pop_front() else { break };
             let now = self.now;

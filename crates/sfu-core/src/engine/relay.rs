@@ -52,13 +52,14 @@ impl Engine {
         let now = self.now;
         let track = &mut self.tracks[key];
         let infos = &infos[..infos.len().min(self.config.bounds.layers)];
-        let known = |info: &LayerInfo| track.layers.iter().find(|layer| layer.rid == info.rid).map(|layer| layer.gate);
+        let known = |info: &LayerInfo| track.layers.iter().find(|layer| layer.rid == info.rid);
         track.layers = infos
             .iter()
             .map(|info| Layer {
                 rid: info.rid,
                 last_packet: info.active.then_some(now),
-                gate: known(info).unwrap_or_else(KeyframeGate::default),
+                highest: known(info).and_then(|layer| layer.highest),
+                gate: known(info).map_or_else(KeyframeGate::default, |layer| layer.gate),
             })
             .collect();
         if let Some(top) = infos.last() {
