@@ -1,0 +1,75 @@
+// How a published video is encoded: which codec, and in which simulcast layers.
+
+import type { Source } from './wire.ts';
+
+export type VideoCodec = 'vp8' | 'vp9' | 'av1' | 'h264';
+
+export interface EncodingChoice {
+  readonly source: Source;
+  readonly width: number;
+  readonly height: number;
+  readonly codec: VideoCodec;
+  readonly simulcast: boolean;
+  /** Whether `scalabilityMode` does something here. Without it VP9 and AV1 send only one of the layers. */
+  readonly scalable: boolean;
+}
+
+/** Bits per second that look good for a frame of this size; sub-linear, as larger pictures have more that repeats. */
+function bitrate(pixels: number): number {
+  const at720p = 1_700_000;
+  return Math.round((at720p * (pixels / (1280 * 720)) ** 0.75) / 1000) * 1000;
+}
+
+/** Simulcast layers, smallest first. Browsers send no layer below a quarter of 960 × 540, nor a half of 640 × 360. */
+function layers(longSide: number): { rid: string; scale: number }[] {
+  const full = { rid: 'f', scale: 1 };
+  const half = { rid: 'h', scale: 2 };
+  const quarter = { rid: 'q', scale: 4 };
+  if (longSide >= 960) return [quarter, half, full];
+  return longSide >= 640 ? [half, full] : [];
+}
+
+export function encodingsFor(choice: EncodingChoice): RTCRtpEncodingParameters[] {
+  const { source, width, height, codec } = choice;
+  const pixels = width * height;
+  if (source === 'microphone') return [{ maxBitrate: 40_000 }];
+  if (source === 'screen_audio') return [{ maxBitrate: 96_000 }];
+  // Text must stay readable, and a still screen costs next to nothing anyway.
+  if (source === 'screen') return [{ maxBitrate: 2_500_000 }];
+  const modern = codec === 'vp9' || codec === 'av1';
+  const chosen = choice.simulcast && (!modern || choice.scalable) ? layers(Math.max(width, height)) : [];
+  if (chosen.length === 0) return [{ maxBitrate: bitrate(pixels) }];
+  return chosen.map(({ rid, scale }) => ({
+    rid,
+    scaleResolutionDownBy: scale,
+    maxBitrate: bitrate(pixels / (scale * scale)),
+    ...(modern ? { scalabilityMode: 'L1T1' } : {}),
+  }));
+}
+
+/** The wanted codec first, then the others, so that a peer or browser without it still gets a picture. */
+export function orderCodecs<C extends { mimeType: string; sdpFmtpLine?: string }>(codecs: readonly C[], wanted: VideoCodec): C[] {
+  const rank = (codec: C): number => {
+    if (codec.mimeType.toLowerCase() !== `video/${wanted}`) return 2;
+    // Baseline with packetization mode 1 is what every browser decodes; likewise VP9 profile 0.
+    const odd = /packetization-mode=0|profile-id=[^0]/.test(codec.sdpFmtpLine ?? '');
+    return odd ? 1 : 0;
+  };
+  return codecs.map((codec, index) => ({ codec, index })).sort((a, b) => rank(a.codec) - rank(b.codec) || a.index - b.index).map(({ codec }) => codec);
+}
+
+export function preferCodec(transceiver: RTCRtpTransceiver, wanted: VideoCodec): void {
+  const codecs = RTCRtpSender.getCapabilities('video')?.codecs ?? [];
+  if (!codecs.some(({ mimeType }) => mimeType.toLowerCase() === `video/${wanted}`)) return;
+  try {
+    transceiver.setCodecPreferences(orderCodecs(codecs, wanted));
+  } catch (error) {
+    // Then the browser's own order stands.
+    console.warn('codec preference refused', error);
+  }
+}
+
+/** Firefox takes `scalabilityMode` and ignores it. */
+export function supportsScalability(): boolean {
+  return !/\bFirefox\//.test(navigator.userAgent);
+}

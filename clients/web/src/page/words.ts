@@ -1,0 +1,48 @@
+// What the page says to a person when something goes wrong.
+
+import type { CallErrorCode } from '../index.ts';
+
+type Device = 'microphone' | 'camera' | 'screen';
+
+/** Names of `DOMException`s that `getUserMedia` and `getDisplayMedia` throw. */
+export function deviceProblem(device: Device, error: unknown): string {
+  const name = error instanceof DOMException ? error.name : '';
+  switch (name) {
+    case 'NotAllowedError':
+    case 'SecurityError':
+      return device === 'screen'
+        ? 'The screen is not shared: you, or this browser, did not allow it.'
+        : `The ${device} may not be used. Allow it in the browser’s address bar, then switch it on again.`;
+    case 'NotFoundError':
+    case 'OverconstrainedError':
+      return `No ${device} was found. Others will not ${device === 'microphone' ? 'hear' : 'see'} you until you plug one in.`;
+    case 'NotReadableError':
+    case 'AbortError':
+      return `The ${device} does not start. Another program may be using it.`;
+    default:
+      return `The ${device} could not be opened.`;
+  }
+}
+
+export function ending(code: CallErrorCode): { title: string; text: string } {
+  switch (code) {
+    case 'left':
+      return { title: 'You left the call', text: 'The link stays valid: you can join again.' };
+    case 'unreachable':
+      return { title: 'The server does not answer', text: 'Check your network. If it is fine, the server may be down.' };
+    case 'token-refused':
+      return { title: 'The server did not let you in', text: 'Your access was refused or has run out. Reload the page to ask again.' };
+    case 'no-token-service':
+      return { title: 'No guests here', text: 'This server does not hand out access to this page. Join from your chat application.' };
+    case 'removed':
+      return { title: 'The call ended for you', text: 'The server ended your participation, or you are no longer a member of the room.' };
+    case 'replaced':
+      return { title: 'You joined somewhere else', text: 'The same account joined this call from another window or device, so this one was ended.' };
+    case 'protocol':
+      return { title: 'This page and the server do not understand each other', text: 'One of them may be out of date. Reload the page.' };
+    case 'cannot-encrypt':
+      return { title: 'This browser cannot encrypt', text: 'This call is end-to-end encrypted, which needs a newer browser.' };
+    case 'no-webrtc':
+      return { title: 'This browser cannot make calls', text: 'It has no WebRTC, or it is switched off.' };
+  }
+}

@@ -1,0 +1,300 @@
+//! The machine: its state, its doors, and what all of its parts use.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use focus_signaling::wire::{ClientMessage, ErrorBody, ServerMessage};
+use focus_signaling::{CloseCode, Errcode};
+use rand::SeedableRng;
+use rand_chacha::ChaCha20Rng;
+use sfu_core::{Command, CommandError, ConferenceId, Event, ParticipantId, Reply, TrackId};
+
+use crate::bounds::ControlBounds;
+use crate::conference::Conference;
+use crate::counters::{Counters, Gauges};
+use crate::id::{ConnectionId, Private, RequestId, SessionId, WorkerId};
+use crate::io::{ControlConfig, Output, WallClock};
+use crate::participant::Participant;
+use crate::pending::{Asker, Pending, What};
+use crate::session::subscribed;
+use crate::timers::{Deadline, Timers};
+use crate::token::Verifier;
+use crate::used_tokens::UsedTokens;
+
+#[cfg(debug_assertions)]
+mod check;
+mod drain;
+mod hello;
+mod leave;
+mod offer;
+mod publish;
+mod reply;
+mod status;
+mod subscribe;
+
+/// The control plane of one focus.
+///
+/// Contract: any number of `handle_*` and plain verbs, then [`poll_output`](Self::poll_output) until it returns
+/// [`Output::Timeout`]; [`handle_timeout`](Self::handle_timeout) at that time. What one input makes is bounded by the
+/// participants of one conference (by all sessions for [`drain`](Self::drain)), so the output queue is.
+pub struct Control {
+    focus: String,
+    spread_at: usize,
+    verifier: Option<Verifier>,
+    clock: WallClock,
+    bounds: ControlBounds,
+    rng: ChaCha20Rng,
+
+    participants: BTreeMap<ParticipantId, Participant>,
+    conferences: BTreeMap<ConferenceId, Conference>,
+    /// Where to find them: by socket, by session, by the outside's word, by track.
+    connections: BTreeMap<ConnectionId, ParticipantId>,
+    sessions: BTreeMap<SessionId, ParticipantId>,
+    conference_names: BTreeMap<Private, ConferenceId>,
+    tracks: BTreeMap<TrackId, ParticipantId>,
+
+    used_tokens: UsedTokens,
+    /// Participants per worker.
+    load: Vec<usize>,
+    requests: BTreeMap<RequestId, Pending>,
+    next_request: u64,
+    next_conference: u64,
+    timers: Timers,
+    draining: Option<Drain>,
+    /// Participants whose clients have not been told yet what became of their subscriptions.
+    subscribers_changed: BTreeSet<ParticipantId>,
+    outputs: VecDeque<Output>,
+    counters: Counters,
+}
+
+struct Drain {
+    deadline: Instant,
+    done: bool,
+}
+
+impl Control {
+    pub fn new(now: Instant, config: ControlConfig) -> Self {
+        debug_assert!(now >= config.clock.instant || config.clock.instant - now < Duration::from_secs(60));
+        Self {
+            focus: config.focus,
+            spread_at: config.spread_at,
+            verifier: config.verifier,
+            clock: config.clock,
+            bounds: config.bounds,
+            rng: ChaCha20Rng::from_seed(config.seed),
+            participants: BTreeMap::new(),
+            conferences: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            conference_names: BTreeMap::new(),
+            tracks: BTreeMap::new(),
+            used_tokens: UsedTokens::default(),
+            load: vec![0; config.workers.max(1)],
+            requests: BTreeMap::new(),
+            next_request: 0,
+            next_conference: 0,
+            timers: Timers::default(),
+            draining: None,
+            subscribers_changed: BTreeSet::new(),
+            outputs: VecDeque::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// A message that the connection has parsed, checked and counted. `id`: the client wants to know what became of it.
+    pub fn handle_message(&mut self, now: Instant, connection: ConnectionId, id: Option<u64>, message: ClientMessage) {
+        self.handle_timeout(now);
+        let asker = Asker { connection, id };
+        let Some(&me) = self.connections.get(&connection) else {
+            return match message {
+                ClientMessage::Hello(hello) => self.hello(now, asker, hello),
+                _ => self.turn_away(asker, Errcode::BadState.body("say hello first"), CloseCode::ProtocolError),
+            };
+        };
+        if let ClientMessage::Leave(_) = message {
+            return self.leave(now, me);
+        }
+        let Some(participant) = self.participants.get_mut(&me) else { return };
+        if !participant.is_joined() {
+            return self.refuse(asker, Errcode::BadState.body("wait for welcome"));
+        }
+        participant.session.secrets.confirm();
+        match message {
+            ClientMessage::Offer(offer) => self.offer(me, asker, offer),
+            ClientMessage::Candidate(candidate) => self.candidate(me, asker, candidate),
+            ClientMessage::Subscribe(subscribe) => self.subscribe(me, asker, subscribe),
+            ClientMessage::Mute(mute) => self.mute(me, asker, mute),
+            ClientMessage::Announce(announce) => self.announce(me, announce),
+            ClientMessage::Keyframe(keyframe) => self.keyframe(now, me, asker, keyframe),
+            ClientMessage::Hello(_) => self.refuse(asker, Errcode::BadState.body("hello was said already")),
+            // The connection answers pings.
+            ClientMessage::Ping(_) => {}
+            ClientMessage::Leave(_) => {}
+        }
+    }
+
+    /// The socket is gone. Not called for it again, nor needed after [`Output::Close`].
+    pub fn handle_closed(&mut self, now: Instant, connection: ConnectionId) {
+        self.handle_timeout(now);
+        self.socket_lost(now, connection);
+    }
+
+    /// The answer of a worker to [`Output::Command`].
+    pub fn handle_reply(
+        &mut self,
+        now: Instant,
+        worker: WorkerId,
+        request: RequestId,
+        reply: Result<Reply, CommandError>,
+    ) {
+        self.handle_timeout(now);
+        self.reply(now, worker, request, reply);
+    }
+
+    /// Something that happened in a worker's engine. A worker is heard only about peers and tracks that it hosts.
+    pub fn handle_event(&mut self, now: Instant, worker: WorkerId, event: Event) {
+        self.handle_timeout(now);
+        match event {
+            Event::Disconnected { peer, reason } => self.peer_gone(now, worker, peer, reason),
+            Event::TrackEnded { track } => self.track_ended(worker, track),
+            Event::Subscribed { peer, track, mid, rid, paused } => {
+                self.subscription_changed(worker, peer, track, mid, rid, paused);
+            }
+            Event::Speakers { conference, speakers } => self.speakers_heard(now, worker, conference, speakers),
+            Event::Quality { peer, quality } => self.quality_measured(now, worker, peer, &quality),
+            Event::Data { .. } => self.counters.data_ignored += 1,
+            // The directory's business, or known already from the reply.
+            Event::Connected { .. }
+            | Event::LocalUfrags { .. }
+            | Event::AddressAdded { .. }
+            | Event::AddressRemoved { .. }
+            | Event::TrackPublished { .. } => {}
+        }
+    }
+
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(deadline) = self.timers.pop_due(now) {
+            match deadline {
+                Deadline::Resume(participant) => self.window_closed(now, participant),
+                Deadline::Speakers(conference) => self.tell_speakers(now, conference),
+                Deadline::Quality(conference) => self.tell_quality(now, conference),
+                Deadline::Drain => self.drain_is_over(now),
+                Deadline::Tokens => self.forget_tokens(now),
+            }
+        }
+    }
+
+    /// The time of day was set, or measured anew.
+    pub fn set_clock(&mut self, clock: WallClock) {
+        self.clock = clock;
+    }
+
+    pub fn poll_output(&mut self) -> Output {
+        if self.outputs.is_empty() {
+            self.tell_subscriptions();
+        }
+        self.outputs.pop_front().unwrap_or_else(|| {
+            let (at, reason) = self.timers.next();
+            Output::Timeout(at, reason)
+        })
+    }
+
+    pub fn gauges(&self) -> Gauges {
+        Gauges {
+            sessions: self.participants.len(),
+            participants: self.participants.values().filter(|participant| participant.is_joined()).count(),
+            conferences: self.conferences.len(),
+            tracks: self.tracks.len(),
+            subscriptions: self.participants.values().map(|p| p.session.subscriptions.len()).sum(),
+            used_tokens: self.used_tokens.len(),
+        }
+    }
+
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    // What the parts share.
+
+    fn send(&mut self, connection: ConnectionId, re: Option<u64>, message: ServerMessage) {
+        self.outputs.push_back(Output::Send { connection, re, message });
+    }
+
+    /// To the participant's socket, if it has one now. Who has none is told everything when it resumes.
+    fn tell(&mut self, participant: ParticipantId, message: ServerMessage) {
+        let connection =
+            self.participants.get(&participant).filter(|p| p.is_joined()).and_then(|p| p.session.connection);
+        if let Some(connection) = connection {
+            self.send(connection, None, message);
+        }
+    }
+
+    fn tell_all(&mut self, conference: ConferenceId, message: &ServerMessage) {
+        let Some(members) = self.conferences.get(&conference).map(|c| c.participants.clone()) else { return };
+        for member in members {
+            self.tell(member, message.clone());
+        }
+    }
+
+    fn tell_others(&mut self, me: ParticipantId, conference: ConferenceId, message: &ServerMessage) {
+        let Some(members) = self.conferences.get(&conference).map(|c| c.participants.clone()) else { return };
+        for member in members.into_iter().filter(|member| *member != me) {
+            self.tell(member, message.clone());
+        }
+    }
+
+    /// Answers a request with an error.
+    fn refuse(&mut self, asker: Asker, error: ErrorBody) {
+        self.counters.errors += 1;
+        self.send(asker.connection, asker.id, ServerMessage::Error(error));
+    }
+
+    /// Ends a socket that has no session.
+    fn turn_away(&mut self, asker: Asker, error: ErrorBody, code: CloseCode) {
+        self.send(asker.connection, asker.id, ServerMessage::Error(error));
+        self.outputs.push_back(Output::Close { connection: asker.connection, code });
+        self.counters.refused_protocol += u64::from(code == CloseCode::ProtocolError);
+    }
+
+    /// A command whose answer nobody waits for.
+    fn command(&mut self, worker: WorkerId, command: Command) -> RequestId {
+        let request = RequestId(self.next_request);
+        self.next_request += 1;
+        self.outputs.push_back(Output::Command { worker, request, command });
+        request
+    }
+
+    /// A command of `me`, whose answer becomes an answer to `asker`. Refused when too many are on their way.
+    fn ask(&mut self, me: ParticipantId, asker: Asker, what: What, command: Command) -> bool {
+        let Some(participant) = self.participants.get(&me) else { return false };
+        if participant.session.pending.len() >= self.bounds.pending {
+            let error = Errcode::LimitExceeded.body("too many requests are on their way");
+            self.refuse(asker, error.retry_after(crate::bounds::OFFER_RETRY));
+            return false;
+        }
+        let request = self.command(participant.worker, command);
+        self.requests.insert(request, Pending { participant: me, asker, what });
+        if let Some(participant) = self.participants.get_mut(&me) {
+            participant.session.pending.insert(request);
+        }
+        true
+    }
+
+    /// The publisher of `track`, if it is in the conference of `me`. Nobody learns of other conferences' tracks.
+    fn publisher(&self, me: &Participant, track: TrackId) -> Option<&Participant> {
+        let publisher = self.participants.get(self.tracks.get(&track)?)?;
+        (publisher.conference == me.conference).then_some(publisher)
+    }
+
+    /// Tells clients what became of their subscriptions, one message each.
+    fn tell_subscriptions(&mut self) {
+        while let Some(subscriber) = self.subscribers_changed.pop_first() {
+            let Some(participant) = self.participants.get_mut(&subscriber) else { continue };
+            let changed = std::mem::take(&mut participant.session.changed);
+            self.tell(subscriber, subscribed(&changed));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

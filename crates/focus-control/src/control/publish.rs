@@ -1,0 +1,64 @@
+//! What becomes of published tracks: muted, put under another key, ended by the engine.
+
+use focus_signaling::Errcode;
+use focus_signaling::wire::{Announce, Mute, ServerMessage};
+use sfu_core::{Command, ParticipantId, TrackId};
+
+use super::Control;
+use crate::id::WorkerId;
+use crate::pending::{Asker, What, no_such_track};
+use crate::track::set_key_index;
+
+impl Control {
+    pub(super) fn mute(&mut self, me: ParticipantId, asker: Asker, mute: Mute) {
+        let Some(participant) = self.participants.get(&me) else { return };
+        let track = TrackId::parse(&mute.track);
+        let publisher = track.and_then(|track| self.publisher(participant, track));
+        let (Some(track), Some(publisher)) = (track, publisher) else {
+            return self.refuse(asker, no_such_track(&mute.track));
+        };
+        if publisher.id != me {
+            return self.refuse(asker, Errcode::Forbidden.body("only its publisher mutes a track"));
+        }
+        let command = Command::Mute { track, muted: mute.muted };
+        self.ask(me, asker, What::Mute { track, muted: mute.muted }, command);
+    }
+
+    pub(super) fn muted(&mut self, me: ParticipantId, track: TrackId, muted: bool) {
+        let Some(participant) = self.participants.get_mut(&me) else { return };
+        let conference = participant.conference;
+        let Some(published) = participant.tracks.get_mut(&track) else { return };
+        if published.muted != muted {
+            published.muted = muted;
+            let message = ServerMessage::Mute(Mute { track: track.to_string(), muted });
+            self.tell_others(me, conference, &message);
+        }
+    }
+
+    /// Keys are passed on as they are; all encrypted tracks, also those of an offer on its way, are now under this one.
+    pub(super) fn announce(&mut self, me: ParticipantId, announce: Announce) {
+        let Some(participant) = self.participants.get_mut(&me) else { return };
+        participant.keys = announce.keys;
+        set_key_index(&mut participant.tracks, announce.key_index);
+        if let Some(offer) = &mut participant.session.offer {
+            set_key_index(&mut offer.tracks, announce.key_index);
+        }
+        self.tell_updated(me);
+    }
+
+    /// The publisher's engine ended a track by itself. It may also belong to an offer whose reply is still to come.
+    pub(super) fn track_ended(&mut self, worker: WorkerId, track: TrackId) {
+        let publisher = self.tracks.get(&track).copied();
+        let Some(me) = publisher.filter(|id| self.participants.get(id).is_some_and(|p| p.worker == worker)) else {
+            return;
+        };
+        let Some(mut participant) = self.participants.remove(&me) else { return };
+        participant.tracks.remove(&track);
+        if let Some(offer) = &mut participant.session.offer {
+            offer.tracks.remove(&track);
+        }
+        self.unpublish(&participant, track);
+        self.participants.insert(me, participant);
+        self.tell_updated(me);
+    }
+}

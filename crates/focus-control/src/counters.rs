@@ -1,0 +1,47 @@
+//! Plain numbers for the metrics. Gauges are counted when asked for; counters only ever grow.
+
+/// How much there is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Gauges {
+    /// Sessions, with those that wait for their worker or for their client to resume.
+    pub sessions: usize,
+    /// Participants that the others know of.
+    pub participants: usize,
+    pub conferences: usize,
+    pub tracks: usize,
+    pub subscriptions: usize,
+    /// Used token ids that are remembered.
+    pub used_tokens: usize,
+}
+
+/// What happened since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    pub joins: u64,
+    pub resumes: u64,
+    /// Tokens refused: forged, expired, of another focus, used before, and so on.
+    pub refused_token: u64,
+    /// Joins refused because no authoriser is configured.
+    pub refused_closed: u64,
+    /// Resumptions refused: unknown or ended session, wrong secret.
+    pub refused_resume: u64,
+    /// Joins refused because a bound was reached.
+    pub refused_full: u64,
+    pub refused_draining: u64,
+    /// Joins that the worker refused.
+    pub refused_engine: u64,
+    /// First messages that were not a usable `hello`.
+    pub refused_protocol: u64,
+    pub left: u64,
+    pub lost: u64,
+    pub replaced: u64,
+    /// Ended by the focus.
+    pub removed: u64,
+    pub offers: u64,
+    /// Requests of clients that were answered by an error.
+    pub errors: u64,
+    /// Commands that a worker did not do although the control plane believed that it could.
+    pub command_failures: u64,
+    /// Data-channel messages that were dropped, because nothing speaks there yet.
+    pub data_ignored: u64,
+}

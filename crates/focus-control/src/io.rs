@@ -1,0 +1,75 @@
+//! Everything that comes out of a [`Control`](crate::Control), and the configuration that goes in.
+
+use std::time::{Duration, Instant};
+
+use focus_signaling::CloseCode;
+use focus_signaling::wire::ServerMessage;
+
+use crate::bounds::ControlBounds;
+use crate::id::{ConnectionId, RequestId, WorkerId};
+use crate::token;
+
+/// Configuration of one control plane.
+pub struct ControlConfig {
+    /// Identity of the focus; issuer and audience of its tokens.
+    pub focus: String,
+    /// Number of media workers. 0 counts as 1.
+    pub workers: usize,
+    /// Participants of a conference on its home worker before it spreads over the others.
+    pub spread_at: usize,
+    /// Where session, participant and track ids and the secrets come from.
+    pub seed: [u8; 32],
+    /// `None`: nobody is let in.
+    pub verifier: Option<token::Verifier>,
+    pub clock: WallClock,
+    pub bounds: ControlBounds,
+}
+
+/// What the time of day was at some instant; tokens are dated in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WallClock {
+    pub instant: Instant,
+    /// Since 1970-01-01T00:00:00Z.
+    pub unix: Duration,
+}
+
+impl WallClock {
+    pub(crate) fn at(&self, now: Instant) -> Duration {
+        match now.checked_duration_since(self.instant) {
+            Some(later) => self.unix + later,
+            None => self.unix.saturating_sub(self.instant - now),
+        }
+    }
+}
+
+/// One effect.
+#[derive(Debug)]
+pub enum Output {
+    /// `re`: the client's request that this answers.
+    Send { connection: ConnectionId, re: Option<u64>, message: ServerMessage },
+    /// Comes after the last `Send` for the connection.
+    Close { connection: ConnectionId, code: CloseCode },
+    /// Commands for one worker are in order and must stay so. Each is answered by one `handle_reply`.
+    Command { worker: WorkerId, request: RequestId, command: sfu_core::Command },
+    /// No session is left, or the drain's deadline has passed. Once.
+    Drained,
+    /// Nothing more to do before this time, unless something comes in. `None`: nothing at all.
+    Timeout(Option<Instant>, Reason),
+}
+
+/// What a deadline is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// No deadline.
+    Idle,
+    /// A session without a socket ends.
+    Resume,
+    /// A speakers message was held back.
+    Speakers,
+    /// A quality message was held back.
+    Quality,
+    /// The drain's deadline.
+    Drain,
+    /// A used token's id can be forgotten.
+    Tokens,
+}

@@ -1,0 +1,167 @@
+//! The configuration: one typed tree. Its doc comments and defaults are also the text of `deploy/config.example.toml`
+//! ([`example`]), and its shape is what unknown keys are measured against ([`load`]).
+//!
+//! Few knobs, by rule: a number that an operator cannot judge is a constant beside the code that needs it.
+
+mod example;
+mod load;
+mod schema;
+mod validate;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use example::example;
+pub use load::{ConfigError, load};
+pub use values::{Advertise, LogFormat, Period};
+
+use schema::{section, tree};
+
+tree! {
+    /// Everything that an operator can set.
+    Config {
+        http: Http,
+        tls: Tls,
+        media: Media,
+        metrics: Metrics,
+        log: Log,
+        focus: Focus,
+        auth: Auth,
+        limits: Limits,
+        drain: Drain,
+    }
+}
+
+section! {
+    /// The call page, the signalling WebSocket, and health checks.
+    Http {
+        /// Where to listen. Put a reverse proxy in front, or set [tls], before you open it to the network:
+        /// browsers give a page no camera without HTTPS, except on localhost.
+        listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
+        /// Web pages on other hosts that may connect, as origins. Pages from the same host always may.
+        allowed_origins: Vec<String> = Vec::new(), example r#"["https://call.example.org"]"#;
+    }
+}
+
+section! {
+    /// TLS for [http] without a reverse proxy: both files, or neither. They are read at start.
+    Tls {
+        /// Certificate chain, PEM, the server's own certificate first.
+        cert: Option<PathBuf> = None, example r#""/etc/sfu-server/tls/fullchain.pem""#;
+        /// Private key, PEM.
+        key: Option<PathBuf> = None, example r#""/etc/sfu-server/tls/privkey.pem""#;
+    }
+}
+
+section! {
+    /// Audio and video: one UDP port for everybody.
+    Media {
+        /// Where to listen: at most one IPv4 and one IPv6 address, with the same port. A machine without IPv6 is fine.
+        listen: Vec<SocketAddr> = vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, 7882)), SocketAddr::from((Ipv6Addr::UNSPECIFIED, 7882))];
+        /// Addresses that clients are told instead of the machine's own: IP, or IP:port if the router maps another
+        /// port. Needed behind NAT. List a private address as well if clients in the same network shall use it.
+        advertise: Vec<Advertise> = Vec::new(), example r#"["203.0.113.7"]"#;
+        /// Threads that forward media. 0: one for each processor core.
+        workers: usize = 0;
+        /// From so many participants on, a conference is spread over several workers.
+        spread_at: usize = 32;
+    }
+}
+
+section! {
+    /// Prometheus metrics. They hold no names, rooms or addresses.
+    Metrics {
+        /// Whether `/metrics` is served at all.
+        enabled: bool = true;
+        /// Where to serve them. Not set: on 127.0.0.1:9478, or with --dev on [http] itself.
+        listen: Option<SocketAddr> = None, example r#""127.0.0.1:9478""#;
+    }
+}
+
+section! {
+    /// The log goes to standard error. It holds no names, rooms, addresses or tokens.
+    Log {
+        /// text or json.
+        format: LogFormat = LogFormat::Text;
+        /// error, warn, info, debug or trace; or tracing directives such as "warn,sfu_server=debug".
+        level: String = "info".to_owned();
+    }
+}
+
+section! {
+    /// Who this server is.
+    Focus {
+        /// Its public name. Tokens are bound to it.
+        name: String = "localhost".to_owned();
+    }
+}
+
+section! {
+    /// Who is let in.
+    Auth {
+        /// File with the key (an Ed25519 seed) that signs tokens. Made, readable by the owner only, if it is missing.
+        /// With --dev and no file the key lives in memory.
+        signing_key_file: Option<PathBuf> = None, example r#""/var/lib/sfu-server/signing.key""#;
+    }
+}
+
+section! {
+    /// What the machine shall bear. What is beyond is refused with an error that the client understands.
+    Limits {
+        /// TCP connections to [http] at once, idle ones included.
+        connections: usize = 4096;
+        /// Participants on this server at once.
+        participants: usize = 2000;
+        /// Participants of one conference.
+        conference_participants: usize = 500;
+    }
+}
+
+section! {
+    /// What happens on SIGTERM.
+    Drain {
+        /// Calls may go on for so long; clients are told at once to connect elsewhere. A second signal ends it.
+        timeout: Period = Period::from_secs(60);
+    }
+}
+
+/// Where metrics are served if nothing is configured.
+const METRICS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9478);
+
+/// Where `/metrics` is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricsPlace {
+    Nowhere,
+    OnHttp,
+    Own(SocketAddr),
+}
+
+impl Config {
+    /// The defaults of `--dev`: everybody is let in, so HTTP stays on loopback unless it is told otherwise.
+    pub fn dev() -> Self {
+        Self { dev: true, ..Self::default() }
+    }
+
+    pub fn metrics_place(&self) -> MetricsPlace {
+        match (self.metrics.enabled, self.metrics.listen) {
+            (false, _) => MetricsPlace::Nowhere,
+            (true, Some(address)) => MetricsPlace::Own(address),
+            (true, None) if self.dev => MetricsPlace::OnHttp,
+            (true, None) => MetricsPlace::Own(METRICS_LISTEN),
+        }
+    }
+
+    /// The number of workers, with 0 resolved.
+    pub fn worker_count(&self) -> usize {
+        match self.media.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from).min(validate::WORKERS_MAX),
+            workers => workers,
+        }
+    }
+}

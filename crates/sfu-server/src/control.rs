@@ -1,0 +1,225 @@
+//! The control task: owns [`Control`], and carries messages between it, the sockets and the workers. It translates
+//! nothing: who is let in and who hears what is decided inside.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use focus_control::{ConnectionId, Control, Counters, Gauges, Output, WallClock};
+use focus_signaling::CloseCode;
+use focus_signaling::wire::{ClientMessage, ServerMessage};
+use sfu_core::{Command, Event, PeerId};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::metrics::Metrics;
+use crate::worker::{FromWorker, WorkerHandle};
+
+/// Messages of all clients that wait. Sockets wait when it is full, which is what makes a client wait.
+pub(crate) const FROM_SOCKETS_MAX: usize = 1024;
+/// Events and replies of all workers that wait; a worker keeps what does not fit.
+pub(crate) const FROM_WORKERS_MAX: usize = 4096;
+/// Messages that wait for one socket, beside what its own machine holds. A join into a full conference makes some hundred.
+pub(crate) const TO_SOCKET_MAX: usize = 1024;
+/// Inputs taken in before their effects are carried out.
+const BATCH: usize = 64;
+/// The wall clock is looked at this often: it is set, it drifts, and a machine sleeps.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(10);
+const STATS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a socket tells. For one connection: `Opened`, any number of `Message`, `Closed`.
+#[derive(Debug)]
+pub(crate) enum FromSocket {
+    Opened { connection: ConnectionId, outgoing: mpsc::Sender<ToSocket> },
+    Message { connection: ConnectionId, id: Option<u64>, message: ClientMessage },
+    Closed { connection: ConnectionId },
+}
+
+/// What a socket is told. When the sender is dropped without `Close`, the client read too slowly.
+#[derive(Debug)]
+pub(crate) enum ToSocket {
+    Send { re: Option<u64>, message: ServerMessage },
+    Close { code: CloseCode },
+}
+
+/// Says `Output::Drained` through `done`.
+pub(crate) struct DrainOrder {
+    pub(crate) deadline: Duration,
+    pub(crate) done: oneshot::Sender<()>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ControlStats {
+    pub(crate) gauges: Gauges,
+    pub(crate) counters: Counters,
+    /// Sockets closed because they read too slowly.
+    pub(crate) slow_sockets: u64,
+}
+
+pub(crate) type SharedStats = Arc<Mutex<ControlStats>>;
+
+/// The ways into the task.
+pub(crate) struct Inlets {
+    pub(crate) sockets: mpsc::Receiver<FromSocket>,
+    pub(crate) workers: mpsc::Receiver<FromWorker>,
+    pub(crate) drain: mpsc::Receiver<DrainOrder>,
+}
+
+pub(crate) struct ControlTask {
+    control: Control,
+    workers: Vec<WorkerHandle>,
+    sockets: BTreeMap<ConnectionId, mpsc::Sender<ToSocket>>,
+    /// When each peer was asked for, until its media is up.
+    joining: BTreeMap<PeerId, Instant>,
+    drained: Vec<oneshot::Sender<()>>,
+    metrics: Arc<Metrics>,
+    stats: SharedStats,
+    slow_sockets: u64,
+    next_stats: Instant,
+    next_clock: Instant,
+}
+
+/// The time of day, for tokens.
+pub(crate) fn wall_clock() -> WallClock {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    WallClock { instant: Instant::now(), unix }
+}
+
+impl ControlTask {
+    pub(crate) fn new(control: Control, workers: Vec<WorkerHandle>, metrics: Arc<Metrics>, stats: SharedStats) -> Self {
+        let now = Instant::now();
+        Self {
+            control,
+            workers,
+            sockets: BTreeMap::new(),
+            joining: BTreeMap::new(),
+            drained: Vec::new(),
+            metrics,
+            stats,
+            slow_sockets: 0,
+            next_stats: now,
+            next_clock: now + CLOCK_INTERVAL,
+        }
+    }
+
+    /// Runs until nobody is left to give orders.
+    pub(crate) async fn run(mut self, mut inlets: Inlets) {
+        loop {
+            let deadline = self.carry_out().await;
+            self.keep_house();
+            let wake = deadline.unwrap_or(self.next_stats).min(self.next_stats);
+            tokio::select! {
+                order = inlets.drain.recv() => match order {
+                    Some(DrainOrder { deadline, done }) => {
+                        self.drained.push(done);
+                        self.control.drain(Instant::now(), deadline);
+                    }
+                    None => return,
+                },
+                Some(message) = inlets.workers.recv() => {
+                    self.handle_worker(message);
+                    for _ in 1..BATCH {
+                        let Ok(message) = inlets.workers.try_recv() else { break };
+                        self.handle_worker(message);
+                    }
+                }
+                Some(message) = inlets.sockets.recv() => self.handle_socket(message),
+                () = tokio::time::sleep_until(wake.into()) => self.control.handle_timeout(Instant::now()),
+            }
+        }
+    }
+
+    fn handle_socket(&mut self, message: FromSocket) {
+        let now = Instant::now();
+        match message {
+            FromSocket::Opened { connection, outgoing } => {
+                self.sockets.insert(connection, outgoing);
+            }
+            FromSocket::Message { connection, id, message } => {
+                // What came before we closed the socket no longer counts.
+                if self.sockets.contains_key(&connection) {
+                    self.control.handle_message(now, connection, id, message);
+                }
+            }
+            FromSocket::Closed { connection } => {
+                if self.sockets.remove(&connection).is_some() {
+                    self.control.handle_closed(now, connection);
+                }
+            }
+        }
+    }
+
+    fn handle_worker(&mut self, message: FromWorker) {
+        let now = Instant::now();
+        match message {
+            FromWorker::Reply { worker, request, reply } => self.control.handle_reply(now, worker, request, reply),
+            FromWorker::Event { worker, event } => {
+                match &event {
+                    Event::Connected { peer } => {
+                        if let Some(asked) = self.joining.remove(peer) {
+                            self.metrics.joined(now.saturating_duration_since(asked));
+                        }
+                    }
+                    Event::Disconnected { peer, .. } => drop(self.joining.remove(peer)),
+                    _ => {}
+                }
+                self.control.handle_event(now, worker, event);
+            }
+        }
+    }
+
+    /// Does what the machine wants; returns when it wants to be called again.
+    async fn carry_out(&mut self) -> Option<Instant> {
+        loop {
+            match self.control.poll_output() {
+                Output::Send { connection, re, message } => self.tell(connection, ToSocket::Send { re, message }),
+                Output::Close { connection, code } => {
+                    self.tell(connection, ToSocket::Close { code });
+                    self.sockets.remove(&connection);
+                }
+                Output::Command { worker, request, command } => {
+                    if let Command::Connect { peer, .. } = &command {
+                        self.joining.insert(*peer, Instant::now());
+                    }
+                    // A worker that is gone ends the process (`Node::join`); nothing is to be saved here.
+                    if let Some(handle) = self.workers.get(worker.0) {
+                        handle.command(request, command).await;
+                    }
+                }
+                Output::Drained => {
+                    for done in self.drained.drain(..) {
+                        // Whoever asked may have lost patience.
+                        let _ = done.send(());
+                    }
+                }
+                Output::Timeout(at, _) => return at,
+            }
+        }
+    }
+
+    /// A socket without room is one whose client does not read: it is given up, and its session can be resumed.
+    fn tell(&mut self, connection: ConnectionId, message: ToSocket) {
+        let Some(socket) = self.sockets.get(&connection) else { return };
+        if let Err(mpsc::error::TrySendError::Full(_)) = socket.try_send(message) {
+            self.slow_sockets += 1;
+            self.sockets.remove(&connection);
+            self.control.handle_closed(Instant::now(), connection);
+        }
+    }
+
+    fn keep_house(&mut self) {
+        let now = Instant::now();
+        if self.next_clock <= now {
+            self.next_clock = now + CLOCK_INTERVAL;
+            self.control.set_clock(wall_clock());
+        }
+        if self.next_stats <= now {
+            self.next_stats = now + STATS_INTERVAL;
+            let stats = ControlStats {
+                gauges: self.control.gauges(),
+                counters: self.control.counters(),
+                slow_sockets: self.slow_sockets,
+            };
+            *self.stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! All metrics, in one place. Values are copied out of the machines' own counters when somebody asks; workers refresh
+//! theirs once a second. No label names a person, a room or an address. `docs/operating.md` lists them, and a test
+//! compares.
+
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, Histogram, Key, Level, Metadata, Recorder, SharedString, Unit};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+use crate::control::ControlStats;
+use crate::worker::{DriverCounters, WorkerStats};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+/// One metric: its name carries its unit.
+#[derive(Debug)]
+pub(crate) struct Metric {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) help: &'static str,
+}
+
+macro_rules! metrics {
+    ($($id:ident $kind:ident $name:literal $help:literal;)*) => {
+        $(const $id: Metric = Metric { name: $name, kind: Kind::$kind, help: $help };)*
+        /// Every metric there is.
+        pub(crate) const ALL: &[&Metric] = &[$(&$id),*];
+    };
+}
+
+metrics! {
+    BUILD Gauge "sfu_build_info" "Always 1; the label says which version runs.";
+    SESSIONS Gauge "sfu_sessions" "Signalling sessions, with those that wait to be resumed.";
+    PARTICIPANTS Gauge "sfu_participants" "Participants that are in a conference.";
+    CONFERENCES Gauge "sfu_conferences" "Conferences with at least one participant.";
+    TRACKS Gauge "sfu_tracks" "Published tracks.";
+    SUBSCRIPTIONS Gauge "sfu_subscriptions" "Subscriptions to tracks.";
+    JOINS Counter "sfu_joins_total" "Participants that were let in.";
+    RESUMES Counter "sfu_resumes_total" "Sessions that were resumed on a new socket.";
+    REFUSALS Counter "sfu_refusals_total" "Clients that were not let in, by reason.";
+    LEAVES Counter "sfu_leaves_total" "Participants that are gone, by reason.";
+    OFFERS Counter "sfu_offers_total" "Negotiations.";
+    REQUEST_ERRORS Counter "sfu_request_errors_total" "Requests of clients that were answered by an error.";
+    COMMAND_FAILURES Counter "sfu_command_failures_total" "Commands that a worker did not do although they should be possible.";
+    JOIN Histogram "sfu_join_duration_seconds" "From a token that was accepted to media that is connected.";
+    SOCKETS Counter "sfu_websockets_opened_total" "Signalling sockets opened.";
+    SOCKETS_REFUSED Counter "sfu_websockets_refused_total" "Signalling sockets refused before they were opened, by reason.";
+    SOCKETS_SLOW Counter "sfu_websockets_slow_total" "Signalling sockets closed because the client did not read.";
+    DATAGRAMS_RECEIVED Counter "sfu_datagrams_received_total" "UDP datagrams that reached a worker, with those passed on by another.";
+    DATAGRAMS_SENT Counter "sfu_datagrams_sent_total" "UDP datagrams made for clients.";
+    DATAGRAMS_DROPPED Counter "sfu_datagrams_dropped_total" "UDP datagrams that came to nothing, by direction and reason.";
+    TRANSMITS Counter "sfu_transmits_total" "Sends, each of one or more datagrams to one client.";
+    SENDS_DELAYED Counter "sfu_sends_delayed_total" "Sends that waited because the kernel's buffer was full.";
+    RECEIVE_ERRORS Counter "sfu_receive_errors_total" "Errors when receiving, such as a client's port that was closed.";
+    SENT_BYTES Counter "sfu_sent_bytes_total" "Bytes of all datagrams made for clients.";
+    PACKETS_RECEIVED Counter "sfu_packets_received_total" "Media packets received.";
+    RECEIVED_BYTES Counter "sfu_received_bytes_total" "Bytes of media received.";
+    PACKETS_FORWARDED Counter "sfu_packets_forwarded_total" "Copies of media packets that went to subscribers.";
+    FORWARDED_BYTES Counter "sfu_forwarded_bytes_total" "Bytes of media that went to subscribers.";
+    PACKETS_DROPPED Counter "sfu_packets_dropped_total" "Media packets that were not forwarded, by reason.";
+    KEYFRAME_REQUESTS Counter "sfu_keyframe_requests_total" "Requests for key frames: received from subscribers, sent to publishers.";
+    LAYER_SWITCHES Counter "sfu_layer_switches_total" "Changes of the simulcast layer of a subscription.";
+    PEERS Counter "sfu_peers_total" "WebRTC connections that came up, and that ended.";
+    PANICS Counter "sfu_panics_total" "Peers lost to a bug of ours. Please report.";
+    DATA_MESSAGES Counter "sfu_data_messages_total" "Data-channel messages received, sent and dropped.";
+    RELAYS Counter "sfu_relays_total" "Messages between workers about media: sent, received, and for tracks that are gone.";
+    MISROUTED Counter "sfu_misrouted_datagrams_total" "Datagrams that came to another worker's socket: sent on, received so, received too late.";
+    RING_DROPPED Counter "sfu_ring_dropped_total" "What found no room in a worker's ring, by kind.";
+    RING_DEPTH Gauge "sfu_ring_depth" "Messages that wait in a worker's ring.";
+    EVENTS_DROPPED Counter "sfu_events_dropped_total" "Passing news (speakers, quality) dropped because the control task was busy.";
+}
+
+/// Bounds of the buckets of [`JOIN`]: a good join takes some 100 ms; one that needs 10 s is a fault.
+const JOIN_BUCKETS: [f64; 10] = [0.05, 0.1, 0.2, 0.35, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
+
+type Label = Option<(&'static str, &'static str)>;
+
+/// The engine's counters, by the names that it gives them. A test sees to it that none is missing.
+const ENGINE: &[(&str, &Metric, Label)] = &[
+    ("datagrams_received", &DATAGRAMS_RECEIVED, None),
+    ("datagrams_junk", &DATAGRAMS_DROPPED, Some(("reason", "junk"))),
+    ("datagrams_refused", &DATAGRAMS_DROPPED, Some(("reason", "refused_by_peer"))),
+    ("datagrams_sent", &DATAGRAMS_SENT, None),
+    ("transmits", &TRANSMITS, None),
+    ("bytes_sent", &SENT_BYTES, None),
+    ("packets_received", &PACKETS_RECEIVED, None),
+    ("bytes_received", &RECEIVED_BYTES, None),
+    ("packets_forwarded", &PACKETS_FORWARDED, None),
+    ("bytes_forwarded", &FORWARDED_BYTES, None),
+    ("packets_untracked", &PACKETS_DROPPED, Some(("reason", "untracked"))),
+    ("packets_oversized", &PACKETS_DROPPED, Some(("reason", "oversized"))),
+    ("packets_unknown_codec", &PACKETS_DROPPED, Some(("reason", "unknown_codec"))),
+    ("packets_muted", &PACKETS_DROPPED, Some(("reason", "muted"))),
+    ("relays_sent", &RELAYS, Some(("event", "sent"))),
+    ("relays_received", &RELAYS, Some(("event", "received"))),
+    ("relays_untracked", &RELAYS, Some(("event", "untracked"))),
+    ("keyframe_requests_received", &KEYFRAME_REQUESTS, Some(("event", "received"))),
+    ("keyframe_requests_sent", &KEYFRAME_REQUESTS, Some(("event", "sent"))),
+    ("layer_switches", &LAYER_SWITCHES, None),
+    ("peers_connected", &PEERS, Some(("event", "connected"))),
+    ("peers_closed", &PEERS, Some(("event", "closed"))),
+    ("panics", &PANICS, None),
+    ("data_messages_received", &DATA_MESSAGES, Some(("event", "received"))),
+    ("data_messages_dropped", &DATA_MESSAGES, Some(("event", "dropped"))),
+    ("data_messages_sent", &DATA_MESSAGES, Some(("event", "sent"))),
+];
+
+/// Counted by the engine, but told by the driver, which knows what then became of them.
+#[cfg(test)]
+const ENGINE_LEFT_OUT: &[&str] = &["datagrams_unknown"];
+
+/// The metrics of one node.
+pub(crate) struct Metrics {
+    recorder: PrometheusRecorder,
+    handle: PrometheusHandle,
+    join: Histogram,
+    pub(crate) sockets: SocketCounters,
+}
+
+/// Counted where they happen: no machine of ours sees these.
+pub(crate) struct SocketCounters {
+    pub(crate) opened: Counter,
+    pub(crate) refused_origin: Counter,
+    pub(crate) refused_subprotocol: Counter,
+    pub(crate) refused_draining: Counter,
+}
+
+/// What all parts say of themselves.
+pub(crate) struct Snapshot {
+    pub(crate) control: ControlStats,
+    pub(crate) workers: Vec<WorkerStats>,
+    /// Datagrams, media, steering, nowhere.
+    pub(crate) ring_dropped: [u64; 4],
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let matcher = metrics_exporter_prometheus::Matcher::Full(JOIN.name.to_owned());
+        let builder = PrometheusBuilder::new();
+        // Fails only for an empty list of buckets; then the histogram would be a summary.
+        let builder = builder.set_buckets_for_metric(matcher, &JOIN_BUCKETS).unwrap_or_default();
+        let recorder = builder.build_recorder();
+        for metric in ALL {
+            let (name, help) = (metric.name.into(), SharedString::const_str(metric.help));
+            match metric.kind {
+                Kind::Counter => recorder.describe_counter(name, None, help),
+                Kind::Gauge => recorder.describe_gauge(name, None, help),
+                Kind::Histogram => recorder.describe_histogram(name, Some(Unit::Seconds), help),
+            }
+        }
+        let refused = |reason| counter(&recorder, &SOCKETS_REFUSED, Some(("reason", reason)));
+        Self {
+            handle: recorder.handle(),
+            join: recorder.register_histogram(&key(&JOIN, None), &METADATA),
+            sockets: SocketCounters {
+                opened: counter(&recorder, &SOCKETS, None),
+                refused_origin: refused("origin"),
+                refused_subprotocol: refused("subprotocol"),
+                refused_draining: refused("draining"),
+            },
+            recorder,
+        }
+    }
+
+    pub(crate) fn joined(&self, took: Duration) {
+        self.join.record(took.as_secs_f64());
+    }
+
+    /// Sorts what was recorded into buckets. Without it, a server whose metrics nobody reads keeps every sample.
+    pub(crate) fn keep_house(&self) {
+        self.handle.run_upkeep();
+    }
+
+    /// Text in the Prometheus exposition format.
+    pub(crate) fn render(&self, snapshot: &Snapshot) -> String {
+        self.gauge(&BUILD, Some(("version", env!("CARGO_PKG_VERSION"))), 1);
+        self.tell_control(&snapshot.control);
+        for (name, metric, label) in ENGINE {
+            let of = |w: &WorkerStats| w.engine.iter().find(|(n, _)| n == name).map_or(0, |(_, value)| value);
+            self.count(metric, *label, snapshot.workers.iter().map(of).sum());
+        }
+        self.tell_drivers(&snapshot.workers);
+        for (kind, value) in ["datagram", "media", "steering", "nowhere"].into_iter().zip(snapshot.ring_dropped) {
+            self.count(&RING_DROPPED, Some(("kind", kind)), value);
+        }
+        for (worker, stats) in snapshot.workers.iter().enumerate() {
+            let labels = vec![metrics::Label::new("worker", worker.to_string())];
+            let gauge: Gauge = self.recorder.register_gauge(&Key::from_parts(RING_DEPTH.name, labels), &METADATA);
+            gauge.set(stats.mailbox as f64);
+        }
+        self.handle.render()
+    }
+
+    fn tell_control(&self, control: &ControlStats) {
+        let (g, c) = (&control.gauges, &control.counters);
+        for (metric, value) in [
+            (&SESSIONS, g.sessions),
+            (&PARTICIPANTS, g.participants),
+            (&CONFERENCES, g.conferences),
+            (&TRACKS, g.tracks),
+            (&SUBSCRIPTIONS, g.subscriptions),
+        ] {
+            self.gauge(metric, None, value);
+        }
+        for (metric, label, value) in [
+            (&JOINS, None, c.joins),
+            (&RESUMES, None, c.resumes),
+            (&REFUSALS, Some(("reason", "token")), c.refused_token),
+            (&REFUSALS, Some(("reason", "closed")), c.refused_closed),
+            (&REFUSALS, Some(("reason", "resume")), c.refused_resume),
+            (&REFUSALS, Some(("reason", "full")), c.refused_full),
+            (&REFUSALS, Some(("reason", "draining")), c.refused_draining),
+            (&REFUSALS, Some(("reason", "engine")), c.refused_engine),
+            (&REFUSALS, Some(("reason", "protocol")), c.refused_protocol),
+            (&LEAVES, Some(("reason", "left")), c.left),
+            (&LEAVES, Some(("reason", "lost")), c.lost),
+            (&LEAVES, Some(("reason", "replaced")), c.replaced),
+            (&LEAVES, Some(("reason", "removed")), c.removed),
+            (&OFFERS, None, c.offers),
+            (&REQUEST_ERRORS, None, c.errors),
+            (&COMMAND_FAILURES, None, c.command_failures),
+            (&DATA_MESSAGES, Some(("event", "ignored")), c.data_ignored),
+            (&SOCKETS_SLOW, None, control.slow_sockets),
+        ] {
+            self.count(metric, label, value);
+        }
+    }
+
+    fn tell_drivers(&self, workers: &[WorkerStats]) {
+        let sum = |of: fn(&DriverCounters) -> u64| workers.iter().map(|w| of(&w.driver)).sum();
+        for (metric, label, value) in [
+            (&DATAGRAMS_DROPPED, Some(("reason", "unknown_source")), sum(|d| d.misrouted_unowned)),
+            (&DATAGRAMS_DROPPED, Some(("reason", "send_queue_full")), sum(|d| d.udp.dropped_full)),
+            (&DATAGRAMS_DROPPED, Some(("reason", "send_refused")), sum(|d| d.udp.dropped_refused)),
+            (&DATAGRAMS_DROPPED, Some(("reason", "unsendable")), sum(|d| d.udp.dropped_unsendable)),
+            (&SENDS_DELAYED, None, sum(|d| d.udp.sends_delayed)),
+            (&RECEIVE_ERRORS, None, sum(|d| d.udp.receive_errors)),
+            (&MISROUTED, Some(("event", "sent")), sum(|d| d.misrouted_sent)),
+            (&MISROUTED, Some(("event", "received")), sum(|d| d.misrouted_received)),
+            (&MISROUTED, Some(("event", "late")), sum(|d| d.misrouted_late)),
+            (&EVENTS_DROPPED, None, sum(|d| d.events_dropped)),
+        ] {
+            self.count(metric, label, value);
+        }
+    }
+
+    fn count(&self, metric: &'static Metric, label: Label, value: u64) {
+        counter(&self.recorder, metric, label).absolute(value);
+    }
+
+    fn gauge(&self, metric: &'static Metric, label: Label, value: usize) {
+        self.recorder.register_gauge(&key(metric, label), &METADATA).set(value as f64);
+    }
+}
+
+static METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
+
+fn key(metric: &'static Metric, label: Label) -> Key {
+    Key::from_parts(metric.name, label.map(|(name, value)| vec![metrics::Label::new(name, value)]).unwrap_or_default())
+}
+
+fn counter(recorder: &PrometheusRecorder, metric: &'static Metric, label: Label) -> Counter {
+    recorder.register_counter(&key(metric, label), &METADATA)
+}
+
+#[cfg(test)]
+mod tests;

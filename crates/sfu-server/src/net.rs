@@ -1,0 +1,11 @@
+//! Sockets: media over UDP ([`udp`], [`addresses`]), and the page, the API and signalling over HTTP ([`http`]).
+
+pub(crate) mod addresses;
+pub(crate) mod udp;
+
+pub(crate) mod http;
+pub(crate) mod tls;
+pub(crate) mod routes;
+pub(crate) mod ws;
+pub(crate) mod origin;
+mod error;

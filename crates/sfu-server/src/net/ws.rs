@@ -1,0 +1,156 @@
+//! One signalling socket: axum's WebSocket on one side, the control task on the other, and between them the machine that
+//! holds the limits ([`Connection`]).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use focus_control::ConnectionId;
+use focus_signaling::wire::{Limits, SUBPROTOCOL};
+use focus_signaling::{CloseCode, Connection, Errcode, Output};
+use tokio::sync::mpsc;
+
+use super::error::ApiError;
+use super::origin;
+use super::routes::host;
+use crate::control::{FromSocket, TO_SOCKET_MAX, ToSocket};
+use crate::state::NodeState;
+
+/// The machine answers a message that is too large with an error; this is where we stop reading one that is absurd.
+const FRAME_BYTES_MAX: usize = 2 * focus_signaling::limits::MESSAGE_BYTES_MAX;
+/// Bytes that tungstenite buffers when the kernel takes no more; a single message may be larger.
+const WRITE_BUFFER_MAX: usize = 8 * 1024 * 1024;
+/// A client that takes nothing for so long is gone, or reads too slowly to be in a call.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// After our close frame the client gets a moment to answer it (RFC 6455 §7.1.1).
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// `GET /rtc/v1`.
+pub(super) async fn upgrade(State(state): State<Arc<NodeState>>, request: Request) -> Response {
+    let counters = &state.metrics.sockets;
+    let (mut parts, _) = request.into_parts();
+    let text = |name| parts.headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
+    if !origin::may_connect(text(header::ORIGIN), host(&parts.headers), &state.allowed_origins) {
+        counters.refused_origin.increment(1);
+        let text = "pages from this origin may not connect; list it in http.allowed_origins";
+        return ApiError::new(StatusCode::FORBIDDEN, Errcode::Forbidden, text).into_response();
+    }
+    if state.stopping.load(Ordering::Relaxed) {
+        counters.refused_draining.increment(1);
+        let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, Errcode::ResourceLimitExceeded, "the server is draining");
+        return ([(header::RETRY_AFTER, "2")], error).into_response();
+    }
+    let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &state).await {
+        Ok(upgrade) => upgrade.protocols([SUBPROTOCOL]),
+        Err(rejection) => {
+            return ApiError::new(rejection.status(), Errcode::Unrecognized, rejection.body_text()).into_response();
+        }
+    };
+    if upgrade.selected_protocol().is_none() {
+        counters.refused_subprotocol.increment(1);
+        let text = format!("the WebSocket subprotocol {SUBPROTOCOL} is required");
+        return ApiError::new(StatusCode::BAD_REQUEST, Errcode::Unrecognized, text).into_response();
+    }
+    counters.opened.increment(1);
+    upgrade
+        .max_message_size(FRAME_BYTES_MAX)
+        .max_frame_size(FRAME_BYTES_MAX)
+        .max_write_buffer_size(WRITE_BUFFER_MAX)
+        .on_upgrade(async move |socket| Socket::open(socket, &state).await.run().await)
+}
+
+struct Socket {
+    id: ConnectionId,
+    socket: WebSocket,
+    machine: Connection,
+    control: mpsc::Sender<FromSocket>,
+    outgoing: mpsc::Receiver<ToSocket>,
+    /// Held while the socket lives: a node that stops waits for it.
+    _alive: mpsc::Sender<()>,
+}
+
+/// The socket has ended.
+struct Gone;
+
+impl Socket {
+    async fn open(socket: WebSocket, state: &NodeState) -> Self {
+        let id = ConnectionId(state.next_connection.fetch_add(1, Ordering::Relaxed));
+        let (sender, outgoing) = mpsc::channel(TO_SOCKET_MAX);
+        let control = state.control.clone();
+        // Fails only when the node has stopped; then the first message will find that out.
+        let _ = control.send(FromSocket::Opened { connection: id, outgoing: sender }).await;
+        let machine = Connection::new(Instant::now(), Limits::default());
+        Self { id, socket, machine, control, outgoing, _alive: state.alive.clone() }
+    }
+
+    async fn run(mut self) {
+        while let Ok(deadline) = self.carry_out().await {
+            let now = tokio::select! {
+                message = self.socket.recv() => {
+                    let now = Instant::now();
+                    match message {
+                        Some(Ok(Message::Text(text))) => self.machine.handle_text(now, &text),
+                        Some(Ok(Message::Binary(_))) => self.machine.handle_binary(now),
+                        // tungstenite answers pings itself. They do not count as a sign of life: a browser cannot send
+                        // them, and a proxy may.
+                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                        Some(Ok(Message::Close(_)) | Err(_)) | None => break,
+                    }
+                    now
+                }
+                told = self.outgoing.recv() => {
+                    let now = Instant::now();
+                    match told {
+                        Some(ToSocket::Send { re, message }) => self.machine.send(now, re, message),
+                        Some(ToSocket::Close { code }) => self.machine.close(now, code),
+                        None => self.machine.close(now, CloseCode::Timeout),
+                    }
+                    now
+                }
+                () = sleep_until(deadline) => Instant::now(),
+            };
+            self.machine.handle_timeout(now);
+        }
+        self.machine.handle_closed(Instant::now());
+        let _ = self.control.send(FromSocket::Closed { connection: self.id }).await;
+    }
+
+    /// Does what the machine wants; says when it wants to be called again.
+    async fn carry_out(&mut self) -> Result<Option<Instant>, Gone> {
+        loop {
+            match self.machine.poll_output() {
+                Output::Text(text) => self.write(Message::Text(text.into())).await?,
+                Output::Request { id, message } => {
+                    let message = FromSocket::Message { connection: self.id, id, message };
+                    self.control.send(message).await.map_err(|_| Gone)?;
+                }
+                Output::Close { code } => {
+                    let frame = CloseFrame { code: code.code(), reason: code.reason().into() };
+                    self.write(Message::Close(Some(frame))).await?;
+                    let answer = async { while let Some(Ok(_)) = self.socket.recv().await {} };
+                    let _ = tokio::time::timeout(CLOSE_TIMEOUT, answer).await;
+                    return Err(Gone);
+                }
+                Output::Timeout(at, _) => return Ok(at),
+            }
+        }
+    }
+
+    async fn write(&mut self, message: Message) -> Result<(), Gone> {
+        match tokio::time::timeout(WRITE_TIMEOUT, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Gone),
+        }
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,68 @@
+//! **INSECURE. FOR TESTS ONLY.** A seeded stand-in for DTLS.
+//!
+//! Real DTLS draws its randomness from the operating system, so that no two runs of a simulation are alike. This one
+//! draws it from a seed and does only what str0m needs of it: both sides show a certificate, agree on SRTP keys, carry
+//! application data for SCTP, and close. Its secrets travel in clear: whoever reads the wire has the keys.
+//! It survives loss, reordering and duplication by retransmission, as DTLS does (RFC 6347 §4.2.4), and drops whatever
+//! it cannot authenticate, as DTLS does (§4.1.2.7).
+//!
+//! ```text
+//! client                                   server
+//!   ── hello(random, certificate) ──▶               repeated until answered
+//!   ◀── hello(random, echo, certificate) ──         once per client hello
+//!   ── finished(tag) ──▶                            repeated until answered
+//!   ◀── finished(tag) ──                            once per client finished
+//! ```
+
+mod instance;
+mod wire;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use str0m::crypto::dtls::{DtlsCert, DtlsInstance, DtlsProvider, DtlsVersion};
+use str0m::crypto::{CryptoError, CryptoProvider, from_feature_flags};
+
+use self::instance::Instance;
+use crate::random::Random;
+
+/// str0m's own crypto with this DTLS in the place of the real one. Every node of a world takes one with a seed of its own.
+///
+/// str0m wants `'static` providers, so each call leaks some 32 bytes: as long as a test runs, that is nothing.
+pub fn insecure_provider(seed: u64) -> Arc<CryptoProvider> {
+    let dtls: &'static Provider = Box::leak(Box::new(Provider { seed, made: AtomicU64::new(0) }));
+    Arc::new(CryptoProvider { dtls_provider: dtls, ..from_feature_flags() })
+}
+
+#[derive(Debug)]
+struct Provider {
+    seed: u64,
+    /// Instances and certificates made so far: the key of the next one's stream.
+    made: AtomicU64,
+}
+
+impl Provider {
+    fn random(&self) -> Random {
+        Random::stream(self.seed, &[self.made.fetch_add(1, Ordering::Relaxed)])
+    }
+}
+
+impl DtlsProvider for Provider {
+    fn generate_certificate(&self) -> Option<DtlsCert> {
+        let mut random = self.random();
+        Some(DtlsCert { certificate: random.bytes::<64>().to_vec(), private_key: Vec::new() })
+    }
+
+    fn new_dtls(
+        &self,
+        cert: &DtlsCert,
+        now: Instant,
+        _: DtlsVersion,
+        _: Option<usize>,
+    ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
+        Ok(Box::new(Instance::new(cert.certificate.clone(), self.random().bytes(), now)))
+    }
+}

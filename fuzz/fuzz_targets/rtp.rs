@@ -1,0 +1,70 @@
+//! Payload descriptors of all codecs, and the numbers of an outgoing stream that is fed with whatever they say.
+//!
+//! The input is packets: a byte of flags, a byte that moves the sequence number, a length, a payload.
+
+#![no_main]
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use libfuzzer_sys::fuzz_target;
+use sfu_core::{
+    codec::{Codec, CodecName},
+    forward::rewriter::Rewriter,
+    io::{Extensions, Packet},
+    rtp::{self, vp8},
+};
+
+const CODECS: [CodecName; 5] = [CodecName::Opus, CodecName::Vp8, CodecName::Vp9, CodecName::Av1, CodecName::H264];
+
+fuzz_target!(|data: &[u8]| {
+    let mut now = Instant::now();
+    let mut rewriter = Rewriter::new(0x7fff, u32::MAX, 0x7fff);
+    let mut sequence = 1_u64 << 16;
+    // By outgoing number: the incoming one, and the source that it was of.
+    let mut sent: BTreeMap<u64, (u64, u32)> = BTreeMap::new();
+    let mut sources = 0;
+    let mut rest = data;
+    while let [flags, step, length, after @ ..] = rest {
+        let (payload, after) = after.split_at(usize::from(*length).min(after.len()));
+        rest = after;
+        for codec in CODECS {
+            rtp::begins_keyframe(codec, payload);
+        }
+        let codec = CODECS[usize::from(flags & 7) % CODECS.len()];
+        if codec == CodecName::Vp8 && vp8::Descriptor::parse(payload).is_none() {
+            assert!(!rtp::begins_keyframe(codec, payload));
+        }
+        sequence = sequence.saturating_add_signed(i64::from(step.cast_signed()));
+        now += Duration::from_millis(u64::from(flags >> 4));
+        let clock_rate = if codec == CodecName::Opus { 48_000 } else { 90_000 };
+        let packet = Packet {
+            sequence,
+            timestamp: u32::from(*step).wrapping_mul(0x0123_4567),
+            marker: true,
+            codec: Codec { name: codec, profile: 0, clock_rate },
+            keyframe: rtp::begins_keyframe(codec, payload),
+            extensions: Extensions::default(),
+            received: now,
+            payload: payload.into(),
+        };
+        if flags & 8 != 0 || sources == 0 {
+            rewriter.switch(now, &packet);
+            sources += 1;
+        }
+        let Some(numbers) = rewriter.rewrite(now, &packet) else { continue };
+        // One number twice is one SRTP packet index twice under one key (RFC 3711 §9.1), unless it is the same packet.
+        let source = (sequence, sources);
+        assert_eq!(*sent.entry(numbers.sequence).or_insert(source), source, "{} twice", numbers.sequence);
+        if let Some(vp8) = numbers.vp8 {
+            let descriptor = vp8::Descriptor::parse(payload).expect("it has numbers");
+            assert_eq!(vp8.picture_id.is_some(), descriptor.picture_id.is_some());
+            assert_eq!(vp8.tl0_picture_index.is_some(), descriptor.tl0_picture_index.is_some());
+            if let (Some(new), Some(old)) = (vp8.picture_id, descriptor.picture_id) {
+                assert!(new <= old.mask());
+            }
+        }
+    }
+});
