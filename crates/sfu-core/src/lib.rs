@@ -16,6 +16,7 @@ pub mod id;
 pub mod io;
 pub mod rtp;
 pub mod sdp;
+pub mod srtp;
 pub mod stats;
 
 mod conference;
