@@ -1,1 +1,4 @@
+//! `sfu-bench`: see `benches/scoreboard.md`.
+mod client;
+mod payload;
 fn main() {}

@@ -31,7 +31,7 @@ fuzz_target!(|data: &[u8]| {
         let (payload, after) = after.split_at(usize::from(*length).min(after.len()));
         rest = after;
         for codec in CODECS {
-            rtp::begins_keyframe(codec, payload);
+            let _ = rtp::begins_keyframe(codec, payload);
         }
         let codec = CODECS[usize::from(flags & 7) % CODECS.len()];
         if codec == CodecName::Vp8 && vp8::Descriptor::parse(payload).is_none() {

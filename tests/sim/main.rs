@@ -7,5 +7,21 @@ mod harness;
 mod seeds;
 
 mod join_leave;
+mod resume;
+mod ice_restart;
+mod simulcast;
+mod mute;
+mod keyframes;
+mod speakers;
+mod loss;
+mod workers;
+mod isolation;
+mod hostile;
+mod tokens;
+mod drain;
+mod churn;
+mod data_channel;
+mod idle;
+mod determinism;
 
 use harness::story;

@@ -2,7 +2,7 @@
 // File names carry a hash of their content, so that the server may let browsers cache assets for ever.
 
 import { build } from 'esbuild';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
@@ -21,7 +21,6 @@ async function bundle(entry, outdir, extra = {}) {
 }
 
 async function page() {
-  await rm(at('dist'), { recursive: true, force: true });
   const assets = at('dist', 'assets');
   await mkdir(assets, { recursive: true });
   const worker = await bundle('src/e2ee/worker.ts', assets, { format: 'iife', entryNames: 'e2ee-[name]-[hash]' });
@@ -32,6 +31,8 @@ async function page() {
   const style = await bundle('src/page/style.css', assets, { entryNames: 'page-[hash]' });
   const html = (await readFile(at('src/page/index.html'), 'utf8')).replace('%STYLE%', `/assets/${style}`).replace('%SCRIPT%', `/assets/${script}`);
   await writeFile(at('dist/index.html'), html);
+  // Old files go last, so that a server that reads this folder never meets half a page.
+  for (const name of await readdir(assets)) if (![worker, script, style].includes(name)) await rm(path.join(assets, name), { recursive: true });
   await checkBudget(['dist/index.html', ...[worker, script, style].map((name) => `dist/assets/${name}`)]);
 }
 

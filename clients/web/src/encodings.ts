@@ -47,22 +47,25 @@ export function encodingsFor(choice: EncodingChoice): RTCRtpEncodingParameters[]
   }));
 }
 
-/** The wanted codec first, then the others, so that a peer or browser without it still gets a picture. */
-export function orderCodecs<C extends { mimeType: string; sdpFmtpLine?: string }>(codecs: readonly C[], wanted: VideoCodec): C[] {
-  const rank = (codec: C): number => {
-    if (codec.mimeType.toLowerCase() !== `video/${wanted}`) return 2;
-    // Baseline with packetization mode 1 is what every browser decodes; likewise VP9 profile 0.
-    const odd = /packetization-mode=0|profile-id=[^0]/.test(codec.sdpFmtpLine ?? '');
-    return odd ? 1 : 0;
-  };
-  return codecs.map((codec, index) => ({ codec, index })).sort((a, b) => rank(a.codec) - rank(b.codec) || a.index - b.index).map(({ codec }) => codec);
+/** What comes with any codec: retransmission and the like. */
+const REPAIR = new Set(['video/rtx', 'video/red', 'video/ulpfec', 'video/flexfec-03']);
+
+/**
+ * The wanted codec alone, in its plainest form first. Alone, because a sender takes the first codec of the *answer*, and
+ * the focus need not keep our order. Without the codec in this browser: everything, in the browser's own order.
+ */
+export function chooseCodecs<C extends { mimeType: string; sdpFmtpLine?: string }>(codecs: readonly C[], wanted: VideoCodec): C[] {
+  const name = (codec: C): string => codec.mimeType.toLowerCase();
+  if (!codecs.some((codec) => name(codec) === `video/${wanted}`)) return [...codecs];
+  // Baseline with packetization mode 1 is what every browser decodes; likewise VP9 profile 0.
+  const odd = (codec: C): boolean => /packetization-mode=0|profile-id=[^0]/.test(codec.sdpFmtpLine ?? '');
+  const chosen = codecs.filter((codec) => name(codec) === `video/${wanted}`);
+  return [...chosen.filter((codec) => !odd(codec)), ...chosen.filter(odd), ...codecs.filter((codec) => REPAIR.has(name(codec)))];
 }
 
 export function preferCodec(transceiver: RTCRtpTransceiver, wanted: VideoCodec): void {
-  const codecs = RTCRtpSender.getCapabilities('video')?.codecs ?? [];
-  if (!codecs.some(({ mimeType }) => mimeType.toLowerCase() === `video/${wanted}`)) return;
   try {
-    transceiver.setCodecPreferences(orderCodecs(codecs, wanted));
+    transceiver.setCodecPreferences(chooseCodecs(RTCRtpSender.getCapabilities('video')?.codecs ?? [], wanted));
   } catch (error) {
     // Then the browser's own order stands.
     console.warn('codec preference refused', error);

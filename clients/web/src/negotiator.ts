@@ -33,10 +33,10 @@ export class Negotiator {
     this.#options = options;
   }
 
-  /** Something changed that needs an offer. */
+  /** Something changed that needs an offer. All changes of one moment share it. */
   request(): void {
     this.#wanted = true;
-    void this.#run();
+    queueMicrotask(() => void this.#run());
   }
 
   restartIce(): void {

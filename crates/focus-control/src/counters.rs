@@ -40,7 +40,9 @@ pub struct Counters {
     pub offers: u64,
     /// Requests of clients that were answered by an error.
     pub errors: u64,
-    /// Commands that a worker did not do although the control plane believed that it could.
+    /// Messages of sockets whose session had ended.
+    pub late_messages: u64,
+    /// Commands that failed although nobody waits for the answer.
     pub command_failures: u64,
     /// Data-channel messages that were dropped, because nothing speaks there yet.
     pub data_ignored: u64,

@@ -71,7 +71,7 @@ impl Timers {
     }
 
     /// Whether every deadline is for something that exists.
-    #[cfg(debug_assertions)]
+    #[cfg(any(test, debug_assertions))]
     pub(crate) fn all_live(
         &self,
         participant: impl Fn(ParticipantId) -> bool,

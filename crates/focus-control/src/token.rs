@@ -2,7 +2,8 @@
 //! minutes, for one use.
 //!
 //! Whoever authorises (the `--dev` page now, Matrix later) mints one; the client shows it in `hello`; [`Verifier`] turns it
-//! into a [`Grant`]. Time and randomness are arguments. Single use is kept by [`UsedTokens`](crate::used_tokens::UsedTokens).
+//! into a [`Grant`]. Time and randomness are arguments. That it is used once
+//! is kept by [`Control`](crate::Control).
 
 use std::time::Duration;
 
@@ -218,12 +219,7 @@ impl Minter {
     }
 
     /// `unix_now`: time since 1970. `rng` gives the token's id.
-    pub fn mint(
-        &self,
-        mint: &Mint<'_>,
-        unix_now: Duration,
-        rng: &mut impl CryptoRng,
-    ) -> Result<String, MintError> {
+    pub fn mint(&self, mint: &Mint<'_>, unix_now: Duration, rng: &mut impl CryptoRng) -> Result<String, MintError> {
         let word = |word: &str| !word.is_empty() && word.len() <= WORD_BYTES_MAX;
         if !word(mint.identity) {
             return Err(MintError::Identity);
@@ -257,4 +253,5 @@ impl Minter {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests;

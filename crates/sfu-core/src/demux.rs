@@ -22,6 +22,7 @@ const DTLS_HEADER: usize = 13;
 /// Attributes looked at in one STUN message; a real one has under ten.
 const STUN_ATTRIBUTES_MAX: usize = 32;
 const STUN_USERNAME: u16 = 0x0006;
+const STUN_USE_CANDIDATE: u16 = 0x0025;
 
 /// Classifies a datagram. Anything too short for its class is [`Class::Junk`].
 #[must_use]
@@ -53,14 +54,24 @@ pub fn stun_local_ufrag(datagram: &[u8]) -> Option<&str> {
     if classify(datagram) != Class::Stun || !is_binding_request(datagram) {
         return None;
     }
-    let mut rest = datagram.get(STUN_HEADER..)?;
+    let name = std::str::from_utf8(stun_attribute(datagram, STUN_USERNAME)?).ok()?;
+    name.split_once(':').map(|(local, _)| local)
+}
+
+/// Whether a STUN message nominates the pair that it came on (RFC 8445 §7.1.2).
+#[must_use]
+pub fn stun_nominates(datagram: &[u8]) -> bool {
+    stun_attribute(datagram, STUN_USE_CANDIDATE).is_some()
+}
+
+fn stun_attribute(message: &[u8], wanted: u16) -> Option<&[u8]> {
+    let mut rest = message.get(STUN_HEADER..)?;
     for _ in 0..STUN_ATTRIBUTES_MAX {
         let kind = u16::from_be_bytes([*rest.first()?, *rest.get(1)?]);
         let length = usize::from(u16::from_be_bytes([*rest.get(2)?, *rest.get(3)?]));
         let value = rest.get(4..4 + length)?;
-        if kind == STUN_USERNAME {
-            let name = std::str::from_utf8(value).ok()?;
-            return name.split_once(':').map(|(local, _)| local);
+        if kind == wanted {
+            return Some(value);
         }
         rest = rest.get(4 + length.next_multiple_of(4)..)?;
     }
@@ -103,6 +114,8 @@ mod tests {
         for cut in 0..attributes.len() - 3 {
             let _ = stun_local_ufrag(&stun(&attributes[..cut]));
         }
+        assert!(!stun_nominates(&stun(&attributes)));
+        assert!(stun_nominates(&stun(&[0, 0x25, 0, 0])));
         let mut response = stun(&attributes);
         response[0] = 1;
         assert_eq!(stun_local_ufrag(&response), None);

@@ -37,6 +37,19 @@ const STATS_INTERVAL: Duration = Duration::from_secs(2);
 /// Receive streams remembered by SSRC: layers of 16 tracks and as many again that changed.
 const SSRCS_MAX: usize = 128;
 
+/// A client that changed its address is followed once its old one has been without media for so long. A client with two
+/// good addresses checks both, but sends its media from one.
+const PATH_IDLE: Duration = Duration::from_millis(500);
+
+/// Between which of our addresses and which of the client's everything but STUN goes.
+#[derive(Debug, Clone, Copy)]
+struct Path {
+    local: SocketAddr,
+    remote: SocketAddr,
+    /// Media or DTLS came on it.
+    used: Instant,
+}
+
 /// What a peer tells the engine.
 #[derive(Debug)]
 pub enum PeerEvent {
@@ -93,6 +106,7 @@ pub struct Peer {
     pub ufrag: String,
     rtc: Rtc,
     connected: bool,
+    path: Option<Path>,
     lines: Vec<Line>,
     codecs: Vec<(u8, Codec)>,
     ssrcs: Vec<(Ssrc, Mid, Option<Rid>)>,
@@ -148,6 +162,7 @@ impl Peer {
             ufrag: String::new(),
             rtc,
             connected: false,
+            path: None,
             lines: Vec::new(),
             codecs: Vec::new(),
             ssrcs: Vec::new(),
@@ -203,6 +218,7 @@ impl Peer {
         if genuine_stun {
             self.last_received = now;
         }
+        self.note_path(now, &datagram, genuine_stun);
         self.drain(now, batch, counters);
         genuine_stun
     }
@@ -335,6 +351,22 @@ impl Peer {
         channel.buffered_amount() + data.len() <= self.data_bytes_max && channel.write(false, data).unwrap_or(false)
     }
 
+    /// Follows the client's nomination. str0m as an ICE-lite agent stays with the first pair of the highest priority, and
+    /// without checks of its own never learns that it broke: after a NAT gave the client another port, it would send
+    /// into the void.
+    fn note_path(&mut self, now: Instant, datagram: &Datagram<'_>, genuine_stun: bool) {
+        let (local, remote) = (datagram.destination, datagram.source);
+        let nominates = genuine_stun && demux::stun_nominates(datagram.contents);
+        match &mut self.path {
+            Some(path) if (path.local, path.remote) == (local, remote) => {
+                path.used = if genuine_stun { path.used } else { now };
+            }
+            Some(path) if now < path.used + PATH_IDLE => {}
+            path if nominates => *path = Some(Path { local, remote, used: now }),
+            _ => {}
+        }
+    }
+
     fn drain(&mut self, now: Instant, batch: &mut Batch, counters: &mut Counters) {
         loop {
             match self.rtc.poll_output() {
@@ -346,7 +378,12 @@ impl Peer {
                 Ok(Output::Transmit(transmit)) => {
                     counters.datagrams_sent += 1;
                     counters.bytes_sent += transmit.contents.len() as u64;
-                    batch.push(transmit.source, transmit.destination, &transmit.contents);
+                    let stun = demux::classify(&transmit.contents) == Class::Stun;
+                    let (source, destination) = match self.path {
+                        Some(path) if !stun => (path.local, path.remote),
+                        _ => (transmit.source, transmit.destination),
+                    };
+                    batch.push(source, destination, &transmit.contents);
                 }
                 Ok(Output::Event(event)) => self.handle_event(now, event, counters),
                 Err(error) => {

@@ -74,9 +74,11 @@ impl Cli {
                 print!("{}", config::example());
                 Ok(())
             }
-            Some(Command::Config { command: ConfigCommand::Check(source) }) => source.load(false).map_err(Into::into).map(|_| {
-                println!("the configuration is good");
-            }),
+            Some(Command::Config { command: ConfigCommand::Check(source) }) => {
+                source.load(false).map_err(Into::into).map(|_| {
+                    println!("the configuration is good");
+                })
+            }
         };
         match result {
             Ok(()) => ExitCode::SUCCESS,

@@ -223,3 +223,68 @@ impl ControlTask {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use focus_control::{ControlBounds, ControlConfig};
+    use focus_signaling::wire::{Hello, Ping};
+
+    use super::*;
+
+    fn task() -> ControlTask {
+        let config = ControlConfig {
+            focus: "localhost".into(),
+            workers: 1,
+            spread_at: 1,
+            seed: [0; 32],
+            verifier: None,
+            clock: wall_clock(),
+            bounds: ControlBounds::default(),
+        };
+        let control = Control::new(Instant::now(), config);
+        ControlTask::new(control, Vec::new(), Arc::new(Metrics::new()), SharedStats::default())
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_does_not_read_is_given_up_and_nobody_waits_for_it() {
+        let mut task = task();
+        let (slow, mut slow_reader) = mpsc::channel(2);
+        let (good, mut good_reader) = mpsc::channel(TO_SOCKET_MAX);
+        for (id, outgoing) in [(1, slow), (2, good)] {
+            task.handle_socket(FromSocket::Opened { connection: ConnectionId(id), outgoing });
+        }
+        for n in 0..4 {
+            for id in [1, 2] {
+                let message = ServerMessage::Pong(Ping { n });
+                task.tell(ConnectionId(id), ToSocket::Send { re: None, message });
+            }
+        }
+        assert_eq!((task.slow_sockets, task.sockets.len()), (1, 1));
+        let count = |reader: &mut mpsc::Receiver<ToSocket>| std::iter::from_fn(|| reader.try_recv().ok()).count();
+        assert_eq!((count(&mut slow_reader), count(&mut good_reader)), (2, 4));
+        assert!(slow_reader.recv().await.is_none(), "its task learns that it is over");
+    }
+
+    #[tokio::test]
+    async fn what_a_closed_socket_still_says_does_not_count() {
+        let mut task = task();
+        let (outgoing, mut reader) = mpsc::channel(TO_SOCKET_MAX);
+        let connection = ConnectionId(1);
+        task.handle_socket(FromSocket::Opened { connection, outgoing });
+        let hello = Hello { v: 1, token: Some("no token".into()), resume: None, client: None };
+        let say_hello = |task: &mut ControlTask| {
+            let message = ClientMessage::Hello(hello.clone());
+            task.handle_socket(FromSocket::Message { connection, id: None, message });
+        };
+        // There is no authoriser: the control plane closes the socket.
+        say_hello(&mut task);
+        task.carry_out().await;
+        assert!(matches!(reader.try_recv(), Ok(ToSocket::Send { message: ServerMessage::Error(_), .. })));
+        assert!(matches!(reader.try_recv(), Ok(ToSocket::Close { .. })));
+        say_hello(&mut task);
+        task.carry_out().await;
+        assert!(reader.try_recv().is_err());
+        task.handle_socket(FromSocket::Closed { connection });
+        assert_eq!(task.control.counters().refused_closed, 1, "it was heard once");
+    }
+}

@@ -3,16 +3,16 @@
 //!
 //! Start with [`node::Node`].
 
+mod auth;
 pub mod cli;
 pub mod config;
-pub mod node;
-mod state;
 mod control;
-mod worker;
-mod net;
-mod web;
-mod auth;
 mod metrics;
-mod telemetry;
+mod net;
+pub mod node;
 mod notify;
 mod random;
+mod state;
+mod telemetry;
+mod web;
+mod worker;

@@ -46,6 +46,7 @@ metrics! {
     LEAVES Counter "sfu_leaves_total" "Participants that are gone, by reason.";
     OFFERS Counter "sfu_offers_total" "Negotiations.";
     REQUEST_ERRORS Counter "sfu_request_errors_total" "Requests of clients that were answered by an error.";
+    LATE_MESSAGES Counter "sfu_late_messages_total" "Messages of clients whose session had ended meanwhile.";
     COMMAND_FAILURES Counter "sfu_command_failures_total" "Commands that a worker did not do although they should be possible.";
     JOIN Histogram "sfu_join_duration_seconds" "From a token that was accepted to media that is connected.";
     SOCKETS Counter "sfu_websockets_opened_total" "Signalling sockets opened.";
@@ -223,6 +224,7 @@ impl Metrics {
             (&LEAVES, Some(("reason", "removed")), c.removed),
             (&OFFERS, None, c.offers),
             (&REQUEST_ERRORS, None, c.errors),
+            (&LATE_MESSAGES, None, c.late_messages),
             (&COMMAND_FAILURES, None, c.command_failures),
             (&DATA_MESSAGES, Some(("event", "ignored")), c.data_ignored),
             (&SOCKETS_SLOW, None, control.slow_sockets),

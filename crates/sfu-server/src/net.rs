@@ -3,9 +3,9 @@
 pub(crate) mod addresses;
 pub(crate) mod udp;
 
-pub(crate) mod http;
-pub(crate) mod tls;
-pub(crate) mod routes;
-pub(crate) mod ws;
-pub(crate) mod origin;
 mod error;
+pub(crate) mod http;
+pub(crate) mod origin;
+pub(crate) mod routes;
+pub(crate) mod tls;
+pub(crate) mod ws;

@@ -60,6 +60,8 @@ pub struct Node {
     media: Vec<SocketAddr>,
     call_page: Option<String>,
     drain_timeout: Duration,
+    /// A drain has come to its end.
+    drained: bool,
     state: Arc<NodeState>,
     drain: mpsc::Sender<DrainOrder>,
     stop: watch::Sender<bool>,
@@ -152,6 +154,7 @@ impl Node {
             media: workers.media.clone(),
             call_page,
             drain_timeout: config.drain.timeout.0,
+            drained: false,
             state,
             drain,
             stop,
@@ -200,14 +203,17 @@ impl Node {
         if self.drain.send(DrainOrder { deadline: self.drain_timeout, done }).await.is_ok() {
             let _ = drained.await;
         }
+        self.drained = true;
     }
 
     /// Ends at once, but for some last words.
     pub async fn stop(mut self) {
         self.state.draining.store(true, Ordering::Relaxed);
         self.state.stopping.store(true, Ordering::Relaxed);
-        let (done, _) = oneshot::channel();
-        let _ = self.drain.send(DrainOrder { deadline: Duration::ZERO, done }).await;
+        if !self.drained {
+            let (done, _) = oneshot::channel();
+            let _ = self.drain.send(DrainOrder { deadline: Duration::ZERO, done }).await;
+        }
         self.stop.send_replace(true);
         let _ = tokio::time::timeout(LAST_WORDS, &mut self.http_task).await;
         drop(self.state);
@@ -233,7 +239,10 @@ fn bounds(config: &Config) -> ControlBounds {
     }
 }
 
-async fn listen(option: &'static str, address: SocketAddr) -> Result<(tokio::net::TcpListener, SocketAddr), StartError> {
+async fn listen(
+    option: &'static str,
+    address: SocketAddr,
+) -> Result<(tokio::net::TcpListener, SocketAddr), StartError> {
     let failed = |error| StartError::Listen { option, address, error };
     let listener = http::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;

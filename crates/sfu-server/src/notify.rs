@@ -36,7 +36,8 @@ mod tests {
         let _ = std::fs::remove_file(&path);
         let name = format!("@sfu-notify-{}", std::process::id());
         let by_path = UnixDatagram::bind(&path).expect("bound");
-        let by_name = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name[1..]).expect("name")).expect("bound");
+        let by_name =
+            UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name[1..]).expect("name")).expect("bound");
         for (socket, to) in [(by_path, path.as_os_str()), (by_name, OsStr::new(&name))] {
             send(to, READY).expect("sent");
             let mut buffer = [0; 64];

@@ -65,7 +65,10 @@ fn file(path: &str, content: Cow<'static, [u8]>) -> Response {
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     // The path names the call.
     set(header::REFERRER_POLICY, "no-referrer");
-    set(header::HeaderName::from_static("permissions-policy"), "camera=(self), microphone=(self), display-capture=(self)");
+    set(
+        header::HeaderName::from_static("permissions-policy"),
+        "camera=(self), microphone=(self), display-capture=(self)",
+    );
     *response.status_mut() = StatusCode::OK;
     response
 }
@@ -93,7 +96,11 @@ fn content_type(path: &str) -> &'static str {
 fn is_hashed(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     let mut parts = name.split(['-', '.']).skip(1);
-    parts.any(|part| part.len() >= HASH_DIGITS && part.bytes().all(|b| b.is_ascii_alphanumeric()) && part.bytes().any(|b| b.is_ascii_digit()))
+    parts.any(|part| {
+        part.len() >= HASH_DIGITS
+            && part.bytes().all(|b| b.is_ascii_alphanumeric())
+            && part.bytes().any(|b| b.is_ascii_digit())
+    })
 }
 
 #[cfg(test)]
@@ -112,7 +119,9 @@ mod tests {
 
     #[test]
     fn no_path_leaves_the_page() {
-        for path in ["../package.json", "assets/../../package.json", "/etc/hostname", "", "nothing.js", "./index.html/.."] {
+        for path in
+            ["../package.json", "assets/../../package.json", "/etc/hostname", "", "nothing.js", "./index.html/.."]
+        {
             assert!(asset(path).is_none(), "{path}");
         }
     }
@@ -121,7 +130,12 @@ mod tests {
     fn a_page_is_served_even_before_one_is_built() {
         let response = index();
         assert_eq!(response.headers()[header::CONTENT_TYPE], "text/html; charset=utf-8");
-        assert!(response.headers()[header::CONTENT_SECURITY_POLICY].to_str().expect("ascii").contains("frame-ancestors 'none'"));
+        assert!(
+            response.headers()[header::CONTENT_SECURITY_POLICY]
+                .to_str()
+                .expect("ascii")
+                .contains("frame-ancestors 'none'")
+        );
         assert!(PLACEHOLDER.contains("make web"));
     }
 }

@@ -231,7 +231,9 @@ impl Worker {
     fn for_control(&mut self, event: Event) -> Option<Event> {
         match event {
             Event::LocalUfrags { .. } | Event::AddressAdded { .. } | Event::AddressRemoved { .. } => None,
-            Event::Speakers { .. } | Event::Quality { .. } | Event::Data { .. } if self.outbox.len() >= OUTBOX_NEWS_MAX => {
+            Event::Speakers { .. } | Event::Quality { .. } | Event::Data { .. }
+                if self.outbox.len() >= OUTBOX_NEWS_MAX =>
+            {
                 self.counters.events_dropped += 1;
                 None
             }

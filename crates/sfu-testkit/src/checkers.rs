@@ -6,7 +6,7 @@
 //! - its source is not muted (with a second of grace);
 //! - its sequence number has not been used for anything else.
 //!
-//! Later, in order of sequence numbers (see [`order`]): what a decoder may assume.
+//! Later, in order of sequence numbers (see `checkers/order.rs`): what a decoder may assume.
 
 mod order;
 
@@ -32,15 +32,22 @@ type Place = (usize, u32, usize, u32);
 #[derive(Debug, Default)]
 pub struct Checkers {
     pub violations: Vec<String>,
-    /// Gaps in sequence numbers are no violation: the network loses more than can be recovered.
-    pub allow_gaps: bool,
-    /// Frames may be cut short by a switch: the network reorders.
-    pub allow_cut_frames: bool,
+    pub leniency: Leniency,
     pub totals: Totals,
     streams: BTreeMap<Place, Stream>,
     muted: BTreeMap<(usize, u8), Duration>,
     /// Clients that publish nonsense on purpose: nothing of theirs is held against anyone.
     hostile: BTreeSet<usize>,
+    /// Streams that carried some of it: it leaves gaps here.
+    spoilt: BTreeSet<Place>,
+}
+
+/// What a bad network excuses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Leniency {
+    /// Gaps in sequence numbers are no violation: the network loses more than can be recovered.
+    pub gaps: bool,
+    pub reordering: bool,
 }
 
 /// Over all streams.
@@ -65,6 +72,7 @@ impl Checkers {
             if self.hostile.is_empty() {
                 self.report(now, format!("client {client} got a payload that nobody sent: {packet:?}"));
             }
+            self.spoilt.insert((client, life, packet.line, packet.ssrc));
             return;
         };
         let publisher = canary.publisher as usize;
@@ -136,7 +144,8 @@ impl Checkers {
 
     fn look_through(&mut self, now: Duration, place: Place, before: Duration) {
         let Some(stream) = self.streams.get_mut(&place) else { return };
-        let found = stream.settle(before, self.allow_gaps, self.allow_cut_frames, &mut self.totals);
+        let leniency = Leniency { gaps: self.leniency.gaps || self.spoilt.contains(&place), ..self.leniency };
+        let found = stream.settle(before, leniency, &mut self.totals);
         let (client, _, line, _) = place;
         for problem in found {
             self.report(now, format!("client {client}, m-line {line}: {problem}"));

@@ -19,6 +19,7 @@ use focus_signaling::wire::{self, ClientMessage, ServerMessage, Source};
 use str0m::crypto::CryptoProvider;
 
 use self::call::{Call, CallEvent};
+pub use self::call::Stray;
 pub use self::publisher::Publisher;
 pub use self::received::{Received, RtpIn, Tally};
 use self::signal::Signal;
@@ -136,6 +137,8 @@ pub struct Client {
     /// Opened a data channel, and what came over it.
     pub data: Vec<Vec<u8>>,
     pub data_open: bool,
+    /// Never makes an offer of its own.
+    pub says_only_hello: bool,
     crypto: Arc<CryptoProvider>,
     random: Random,
     effects: Vec<Effect>,
@@ -164,6 +167,7 @@ impl Client {
             lives: 0,
             data: Vec::new(),
             data_open: false,
+            says_only_hello: false,
             crypto: insecure_provider(key),
             random: Random::stream(key, &[1]),
             effects: Vec::new(),
@@ -180,18 +184,21 @@ impl Client {
         self.effects.push(Effect::Open { token: true });
     }
 
-    /// Says goodbye and hangs up.
-    pub fn leave(&mut self, now: Instant) {
-        self.say(ClientMessage::Leave(wire::Leave { code: "left".into(), reason: None }));
-        self.signal.forget();
+    /// Says goodbye; hangs up when the focus has closed the socket.
+    pub fn leave(&mut self) {
         self.reconnect_at = None;
-        self.hang_up(now);
+        if self.signal.is_open() {
+            self.say(ClientMessage::Leave(wire::Leave { code: "left".into(), reason: None }));
+        } else {
+            self.hang_up();
+        }
+        self.signal.forget();
     }
 
     /// Ends the peer connection as a page that closes it: with a DTLS alert.
-    fn hang_up(&mut self, now: Instant) {
+    pub fn hang_up(&mut self) {
         if let Some(mut call) = self.call.take() {
-            call.close(now, &mut self.effects);
+            call.close(&mut self.effects);
         }
         self.slots = Slots::default();
         self.publishers.clear();
@@ -255,7 +262,7 @@ impl Client {
         let ended = code.and_then(focus_signaling::CloseCode::from_code).is_some_and(|code| code.ends_session());
         if ended {
             self.signal.forget();
-            self.hang_up(now);
+            self.hang_up();
         } else if self.signal.can_resume() {
             self.reconnect_at = self.setup.resumes_after.map(|after| now + after);
         }
@@ -272,7 +279,7 @@ impl Client {
         self.view.handle_welcome(&welcome);
         if welcome.resumed {
             // What was on the way when the socket broke may be lost: an offer without an answer is made again.
-            if let Some(offer) = self.call.as_ref().and_then(Call::repeat_offer) {
+            if let Some(offer) = self.call.as_mut().and_then(Call::repeat_offer) {
                 let id = self.say(ClientMessage::Offer(offer));
                 if let Some(call) = &mut self.call {
                     call.offer_sent_as(id);
@@ -282,7 +289,12 @@ impl Client {
             self.resubscribe();
             return;
         }
-        self.hang_up(now);
+        if self.says_only_hello {
+            return;
+        }
+        // Whatever was before is over, and nobody need be told.
+        self.slots = Slots::default();
+        self.publishers.clear();
         self.lives += 1;
         let mut call = Call::new(self.crypto.clone(), self.local, now);
         let origin = (self.index, self.lives, self.epoch);
@@ -437,6 +449,24 @@ impl Client {
         self.say(ClientMessage::Ping(wire::Ping { n }));
     }
 
+    // ---- what a hostile one may do
+
+    /// A PLI for every video that it receives.
+    pub fn ask_for_keyframes(&mut self, now: Instant) {
+        let Some(call) = &mut self.call else { return };
+        call.ask_for_keyframes();
+        call.flush(now);
+        self.drain(now);
+    }
+
+    /// RTP of its own making, properly encrypted.
+    pub fn write_stray(&mut self, now: Instant, stray: &Stray) {
+        let Some(call) = &mut self.call else { return };
+        call.write_stray(now, stray);
+        call.flush(now);
+        self.drain(now);
+    }
+
     // ---- media
 
     pub fn handle_datagram(&mut self, now: Instant, source: SocketAddr, destination: SocketAddr, bytes: &[u8]) {
@@ -462,14 +492,14 @@ impl Client {
                     publisher.send_due(now, call, self.setup.conference);
                 }
             }
-            call.handle_timeout(now);
+            call.flush(now);
             self.drain(now);
         }
     }
 
     fn drain(&mut self, now: Instant) {
         let Some(call) = &mut self.call else { return };
-        for event in call.drain(now, &mut self.effects) {
+        for event in call.drain(&mut self.effects) {
             match event {
                 CallEvent::Connected => {
                     for publisher in &mut self.publishers {

@@ -422,6 +422,11 @@ impl Focus {
         self.control.gauges()
     }
 
+    /// Changes how many messages a ring holds.
+    pub fn set_ring(&mut self, messages: usize) {
+        self.setup.ring = messages;
+    }
+
     /// Entries left in the directory, sockets, and messages on their way.
     pub fn leftovers(&self) -> (usize, usize, usize) {
         (self.directory.len(), self.connections.len(), self.rings.values().map(VecDeque::len).sum())

@@ -1,13 +1,15 @@
 //! A bad network, decided by the world's seed.
 //!
-//! Every direction between two nodes is a link. Randomness is drawn from one stream per (from, to, class of packet),
-//! and the same number of values for every packet, so that what str0m keeps random for itself (SSRCs, credentials, the
-//! order of its maps) and what a story changes midway shift no decision about any other packet.
+//! Every direction between two nodes is a link. A decision about a packet is drawn from the seed and from what the
+//! packet is: its link, its class, when it is sent, its size and its RTP timestamp. So no other packet shifts it, and
+//! neither does what str0m keeps random for itself: SSRCs, credentials, and the order of its maps, which shows as the
+//! order in which packets leave at one instant. Packets of one class that leave at one instant share their jitter, for
+//! the same reason.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::random::Random;
+use crate::random::{hash, mix, unit};
 
 /// Someone with an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,11 +90,24 @@ pub struct Network {
 
 #[derive(Debug, Default)]
 struct Link {
-    streams: BTreeMap<Class, Random>,
     /// When the last packet in order arrives.
     last_arrival: Duration,
     /// When the last bit leaves.
     busy_until: Duration,
+    /// Packets at this instant that look alike.
+    alike: (Duration, BTreeMap<u64, u64>),
+}
+
+impl Link {
+    /// How many like it were sent at this instant before.
+    fn count_alike(&mut self, now: Duration, key: u64) -> u64 {
+        if self.alike.0 != now {
+            self.alike = (now, BTreeMap::new());
+        }
+        let count = self.alike.1.entry(key).or_default();
+        *count += 1;
+        *count
+    }
 }
 
 /// RFC 7983 §7, and RFC 5761 §4 for RTCP.
@@ -149,10 +164,12 @@ impl Network {
         let path = self.paths.get(&(from, to)).unwrap_or(&self.default);
         let link = self.links.entry((from, to)).or_default();
         let class = Class::of(bytes);
-        let key = [from.key(), to.key(), class as u64];
-        let stream = link.streams.entry(class).or_insert_with(|| Random::stream(self.seed, &key));
-        // Always all of them, in this order.
-        let [loss, jitter, duplicate, reorder, by] = std::array::from_fn(|_| stream.unit());
+        let instant = mix(self.seed, &[from.key(), to.key(), class as u64, now.as_nanos() as u64]);
+        let timestamp = if class == Class::Rtp { bytes.get(4..8).map_or(0, hash) } else { 0 };
+        let packet = mix(instant, &[bytes.len() as u64, timestamp]);
+        let packet = mix(packet, &[link.count_alike(now, packet)]);
+        let jitter = unit(mix(instant, &[1]));
+        let [loss, duplicate, reorder, by] = [1, 2, 3, 4].map(|decision| unit(mix(packet, &[decision])));
 
         if [from, to].iter().any(|node| self.outages.get(node).is_some_and(|until| now < *until)) {
             self.tally.blacked_out += 1;

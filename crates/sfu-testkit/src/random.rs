@@ -25,8 +25,7 @@ impl Random {
 
     /// In 0.0..1.0.
     pub fn unit(&mut self) -> f64 {
-        // 53 bits are what an f64 holds exactly.
-        (self.u64() >> 11) as f64 / (1u64 << 53) as f64
+        unit(self.u64())
     }
 
     pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
@@ -48,6 +47,11 @@ impl Random {
 /// One number out of a seed and a key: SplitMix64's finaliser, folded over the parts.
 pub fn mix(seed: u64, key: &[u64]) -> u64 {
     key.iter().fold(finish(seed), |state, part| finish(state ^ part.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+}
+
+/// In 0.0..1.0, from the 53 bits that an f64 holds exactly.
+pub fn unit(value: u64) -> f64 {
+    (value >> 11) as f64 / (1u64 << 53) as f64
 }
 
 fn finish(value: u64) -> u64 {

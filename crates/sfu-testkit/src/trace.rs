@@ -1,22 +1,28 @@
 //! What was delivered to whom and when, without anything that str0m draws at random for itself (SSRCs, mids, ICE and
 //! STUN identifiers). One seed run twice gives one trace.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::client::RtpIn;
 use crate::random::hash;
 
 /// One packet that reached an application.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Delivery {
     pub at: Duration,
     /// Ordinal of the m-line.
     pub line: usize,
-    pub track: Option<String>,
     pub sequence: u64,
+    pub track: Option<String>,
     pub timestamp: u32,
     pub payload: u64,
+    /// (publisher, source, layer, frame, index), if it says so.
+    pub what: Option<What>,
 }
+
+/// Which packet of whom: the same in every world, however it is set up.
+pub type What = (u32, u8, u8, u32, u8);
 
 /// All deliveries of a world, by client.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -36,6 +42,7 @@ impl Trace {
             sequence: packet.sequence,
             timestamp: packet.timestamp,
             payload: hash(&packet.payload),
+            what: packet.read().map(|(c, _)| (c.publisher, c.source, c.layer, c.frame, c.index)),
         });
     }
 
@@ -47,10 +54,16 @@ impl Trace {
         self.len() == 0
     }
 
-    /// Where two traces first differ.
+    /// Where two traces first differ. What arrives at one instant has no order.
     pub fn difference(&self, other: &Self) -> Option<String> {
+        let sorted = |client: &Vec<Delivery>| {
+            let mut client = client.clone();
+            client.sort();
+            client
+        };
         for (client, (a, b)) in self.clients.iter().zip(&other.clients).enumerate() {
-            if let Some(at) = a.iter().zip(b).position(|(a, b)| a != b) {
+            let (a, b) = (sorted(a), sorted(b));
+            if let Some(at) = a.iter().zip(&b).position(|(a, b)| a != b) {
                 return Some(format!("client {client}, delivery {at}: {:?} / {:?}", a[at], b[at]));
             }
             if a.len() != b.len() {
@@ -60,8 +73,8 @@ impl Trace {
         (self.clients.len() != other.clients.len()).then(|| "not the same number of clients".to_owned())
     }
 
-    /// The set of payloads that each client got, whatever the path there: to compare worlds that are set up differently.
-    pub fn payloads(&self) -> Vec<std::collections::BTreeSet<u64>> {
-        self.clients.iter().map(|client| client.iter().map(|delivery| delivery.payload).collect()).collect()
+    /// The packets that each client got, whenever and by whatever way.
+    pub fn packets(&self) -> Vec<BTreeSet<What>> {
+        self.clients.iter().map(|client| client.iter().filter_map(|delivery| delivery.what).collect()).collect()
     }
 }

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use focus_control::ConnectionId;
 
-use self::wire::Socket;
-use crate::checkers::Checkers;
+use self::wire::{Meddling, Socket};
+use crate::checkers::{Checkers, Leniency};
 use crate::client::Client;
 use crate::focus::{Focus, FocusSetup};
 use crate::network::{Network, Node, Path};
@@ -95,6 +95,7 @@ pub struct World {
     addresses: BTreeMap<SocketAddr, usize>,
     /// Sockets do not even break: nothing gets through and nobody is told.
     pub(crate) dark: BTreeMap<usize, Duration>,
+    meddling: BTreeMap<usize, Meddling>,
     /// Wakes of a node within the second that began then.
     spin: BTreeMap<Node, (Duration, u32)>,
     pub drained: Vec<usize>,
@@ -133,13 +134,14 @@ impl World {
             nat: BTreeMap::new(),
             addresses: BTreeMap::new(),
             dark: BTreeMap::new(),
+            meddling: BTreeMap::new(),
             spin: BTreeMap::new(),
             drained: Vec::new(),
             panics_injected: 0,
             setup,
         };
-        world.checkers.allow_gaps = world.setup.path.loss > 0.0;
-        world.checkers.allow_cut_frames = world.setup.path.reorder > 0.0 || world.setup.path.loss > 0.0;
+        world.checkers.leniency =
+            Leniency { gaps: world.setup.path.loss > 0.0, reordering: world.setup.path.reorder > 0.0 };
         for focus in 0..world.foci.len() {
             world.flush_focus(focus);
         }
@@ -220,7 +222,7 @@ impl World {
             }
             Event::Move { client, focus } => {
                 self.homes[client] = focus;
-                self.clients[client].leave(now);
+                self.clients[client].leave();
                 self.flush_client(client);
                 self.clients[client].join();
                 self.flush_client(client);

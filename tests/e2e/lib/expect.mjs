@@ -11,13 +11,13 @@ export const FREEZE_MS = 2000;
 
 const describeMedia = (media) =>
   media
-    .map((m) => `${m.participant}/${m.source}/${m.kind} enc=${m.encryption} ` + (m.kind === 'video' ? `${m.width}x${m.height} decoded=${m.decoded} rendered=${m.rendered} contrast=${m.contrast}` : `samples=${m.samples} concealed=${m.concealed} energy=${m.energy?.toFixed(4)}`))
+    .map((m) => `${m.participant}/${m.source}/${m.kind} enc=${m.encryption} ` + (m.kind === 'video' ? `${m.width}x${m.height} decoded=${m.decoded} moves=${m.moves} contrast=${m.contrast}` : `samples=${m.samples} concealed=${m.concealed} energy=${m.energy?.toFixed(4)}`))
     .join('\n  ');
 
 /** Whether this element shows or plays something real. */
 export function plays(entry, encryption) {
   if (!entry || entry.encryption !== encryption) return false;
-  if (entry.kind === 'video') return entry.decoded > 2 && entry.rendered > 2 && entry.width > 0 && entry.contrast >= CONTRAST_MIN;
+  if (entry.kind === 'video') return entry.decoded > 2 && entry.moves > 0 && entry.width > 0 && entry.contrast >= CONTRAST_MIN;
   // More than a quarter of a second of sound that was received and not made up.
   return entry.samples - entry.concealed > 12_000 && entry.energy > 0;
 }

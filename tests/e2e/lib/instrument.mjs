@@ -29,21 +29,32 @@ export function instrument() {
     return byTrack;
   }
 
-  /** Difference between the brightest and the darkest of some pixels: 0 is a black or otherwise empty picture. */
-  function contrast(video) {
-    if (video.videoWidth === 0) return 0;
-    const canvas = new OffscreenCanvas(32, 18);
+  const looks = new WeakMap();
+
+  /**
+   * The picture as it is on the page. `contrast`: difference between its brightest and darkest pixel; 0 is black or
+   * otherwise empty. `moves`: how often it was another picture than when this was asked before. (Firefox counts no
+   * presented frames without a display, so that `getVideoPlaybackQuality` says nothing there.)
+   */
+  function look(video) {
+    const before = looks.get(video) ?? { contrast: 0, moves: 0, sum: null };
+    if (video.videoWidth === 0) return before;
+    const canvas = new OffscreenCanvas(64, 36);
     const context = canvas.getContext('2d', { willReadFrequently: true });
-    context.drawImage(video, 0, 0, 32, 18);
-    const { data } = context.getImageData(0, 0, 32, 18);
+    context.drawImage(video, 0, 0, 64, 36);
+    const { data } = context.getImageData(0, 0, 64, 36);
     let low = 255;
     let high = 0;
+    let sum = 0;
     for (let at = 0; at < data.length; at += 4) {
       const light = (data[at] + data[at + 1] + data[at + 2]) / 3;
       low = Math.min(low, light);
       high = Math.max(high, light);
+      sum = (sum * 31 + data[at] + 7 * data[at + 1] + 11 * data[at + 2]) % 0x1fffffff;
     }
-    return Math.round(high - low);
+    const now = { contrast: Math.round(high - low), moves: before.moves + (before.sum !== null && before.sum !== sum ? 1 : 0), sum };
+    looks.set(video, now);
+    return now;
   }
 
   /** Every remote media element, with what really came out of it. */
@@ -60,8 +71,7 @@ export function instrument() {
         paused: element.paused,
         width: element.videoWidth ?? 0,
         height: element.videoHeight ?? 0,
-        rendered: video ? element.getVideoPlaybackQuality().totalVideoFrames : 0,
-        contrast: video ? contrast(element) : 0,
+        ...(video ? { contrast: look(element).contrast, moves: looks.get(element)?.moves ?? 0 } : {}),
         ...stats.get(track?.id),
       };
     });

@@ -24,9 +24,9 @@ export function callLink(origin, { room, name, secret = null, autojoin = true, q
 }
 
 /** Opens a page with everything that the tests look at, at no address yet. */
-export async function openParticipant(browser, name, { init = null, ...pageOptions } = {}) {
+export async function openParticipant(browser, name, { init = null, initArgument = undefined, ...pageOptions } = {}) {
   const tab = await browser.newPage({ init: instrument, ...pageOptions });
-  if (init) await tab.context.addInitScript(init);
+  if (init) await tab.context.addInitScript(init, initArgument);
   /** Errors that the page wrote to its console, and exceptions that it did not catch. */
   const errors = [];
   const console = [];

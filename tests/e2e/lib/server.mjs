@@ -24,10 +24,10 @@ export function freePort() {
 }
 
 /**
- * `env`: options such as `{ SFU_MEDIA__WORKERS: '2' }`. `port`: to take the place of a server that ended.
+ * `mediaHost`: the address for media; all of them by default. `env`: options such as `{ SFU_MEDIA__WORKERS: '2' }`. `port`: to take the place of a server that ended.
  * The server is up when this returns.
  */
-export async function startServer({ env = {}, port = null } = {}) {
+export async function startServer({ env = {}, port = null, mediaHost = '0.0.0.0' } = {}) {
   const http = port ?? (await freePort());
   const log = [];
   const note = (chunk) => {
@@ -38,7 +38,7 @@ export async function startServer({ env = {}, port = null } = {}) {
     env: {
       PATH: process.env.PATH,
       SFU_HTTP__LISTEN: `127.0.0.1:${http}`,
-      SFU_MEDIA__LISTEN: `0.0.0.0:${http}`,
+      SFU_MEDIA__LISTEN: `${mediaHost}:${http}`,
       SFU_MEDIA__WORKERS: '1',
       ...env,
     },

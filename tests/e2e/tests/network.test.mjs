@@ -16,7 +16,7 @@ const ip = (...words) => execFileSync(IP, words);
 test('media goes on after the address of the client changed', { skip: need('chromium'), timeout: 120_000 }, async (t) => {
   const parts = scene(t);
   // The focus stays where it is: on loopback, which does not change.
-  const [server, chrome] = await Promise.all([parts.server({ env: { SFU_MEDIA__LISTEN: '127.0.0.1:7882' } }), parts.chromium()]);
+  const [server, chrome] = await Promise.all([parts.server({ mediaHost: '127.0.0.1' }), parts.chromium()]);
   const room = 'network';
   const secret = newSecret();
   const alice = await join(chrome, server, { room, name: 'alice', secret });

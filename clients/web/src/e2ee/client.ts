@@ -25,6 +25,7 @@ export function newSecret(): string {
 export class EncryptionClient extends Emitter<EncryptionEvents> {
   readonly #worker: Worker;
   readonly #keys: KeySalt[] = [];
+  readonly #senders = new Set<RTCRtpSender>();
   #inUse = 0;
 
   constructor(worker: Worker, secret: string | null, ratchetBits: number) {
@@ -40,6 +41,7 @@ export class EncryptionClient extends Emitter<EncryptionEvents> {
   protectSender(sender: RTCRtpSender, name: string): void {
     const role: TransformRole = { side: 'send', name };
     sender.transform = new RTCRtpScriptTransform(this.#worker, role);
+    this.#senders.add(sender);
   }
 
   protectReceiver(receiver: RTCRtpReceiver, slot: string): void {
@@ -96,12 +98,31 @@ export class EncryptionClient extends Emitter<EncryptionEvents> {
     this.#worker.postMessage(message);
   }
 
+  #keyInUse({ index, keyFrames }: Extract<FromWorker, { type: 'key-in-use' }>): void {
+    if (!keyFrames) {
+      for (const sender of this.#senders) requestKeyFrame(sender).catch((error: unknown) => console.warn('no key frame', error));
+    }
+    this.emit('key-in-use', { index });
+  }
+
   #handle(message: FromWorker): void {
     if (message.type === 'state') this.emit('state', message);
-    else if (message.type === 'key-in-use') this.emit('key-in-use', message);
-    else if (message.type === 'counters') this.emit('counters', message);
+    else if (message.type === 'key-in-use') this.#keyInUse(message);
+    else if (message.type === 'counters') this.emit('counters', { sealed: message.sealed, opened: message.opened, dropped: message.dropped });
     else console.warn('encryption worker:', message.message);
   }
+}
+
+/** Chromium's way to ask an encoder for key frames; it is not in TypeScript's DOM library. */
+interface KeyFrameSender {
+  setParameters(parameters: RTCRtpSendParameters, options: { encodingOptions: { keyFrame: boolean }[] }): Promise<void>;
+}
+
+async function requestKeyFrame(sender: RTCRtpSender): Promise<void> {
+  if (sender.track?.kind !== 'video') return;
+  const parameters = sender.getParameters();
+  const encodingOptions = parameters.encodings.map(() => ({ keyFrame: true }));
+  await (sender as unknown as KeyFrameSender).setParameters(parameters, { encodingOptions });
 }
 
 /** Payload type → MIME type, from the `a=rtpmap` lines. Within one BUNDLE group a payload type has one meaning. */

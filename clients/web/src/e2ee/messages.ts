@@ -30,6 +30,7 @@ export type ToWorker =
 
 export type FromWorker =
   | { readonly type: 'state'; readonly slot: string; readonly track: string; readonly state: EncryptionState }
-  | { readonly type: 'key-in-use'; readonly index: number }
+  /** `keyFrames`: the worker has asked the encoders for key frames; else the page must. */
+  | { readonly type: 'key-in-use'; readonly index: number; readonly keyFrames: boolean }
   | { readonly type: 'error'; readonly message: string }
   | { readonly type: 'counters'; readonly sealed: number; readonly opened: number; readonly dropped: number };

@@ -91,12 +91,15 @@ scope.onrtctransform = ({ transformer }) => {
     .finally(() => senders.delete(transformer));
 };
 
-/** A new key begins with a key frame, for receivers that could open nothing before. */
-function requestKeyFrames(): void {
+/** A new key begins with a key frame, for receivers that could open nothing before. `false`: not from here. */
+function requestKeyFrames(): boolean {
+  let possible = true;
   for (const transformer of senders) {
     // Audio transformers refuse; there it is not needed.
-    transformer.generateKeyFrame?.().catch(() => undefined);
+    if (transformer.generateKeyFrame) transformer.generateKeyFrame().catch(() => undefined);
+    else possible = false;
   }
+  return possible;
 }
 
 function expect(slot: string, expectation: Expectation | null): void {
@@ -113,8 +116,7 @@ async function handle(message: ToWorker): Promise<void> {
       return own?.prepare(message.index, message.salt);
     case 'use-key':
       await own?.use(message.index);
-      requestKeyFrames();
-      scope.postMessage({ type: 'key-in-use', index: message.index });
+      scope.postMessage({ type: 'key-in-use', index: message.index, keyFrames: requestKeyFrames() });
       return;
     case 'ratchet':
       return own?.ratchet();

@@ -6,7 +6,10 @@ import { bestColumns, tileWidth } from './layout.ts';
 import { Tile, tileKindOf } from './tile.ts';
 import { Visibility } from './visibility.ts';
 
+/** As in the style sheet: between tiles, and around them so that focus rings are not cut off. */
 const GAP = 10;
+const PADDING = 4;
+const SMALLEST = 140;
 
 export class Grid {
   readonly #call: Call;
@@ -148,10 +151,14 @@ export class Grid {
     byId('stage-and-grid').classList.toggle('has-stage', this.#screens.size > 0);
     byId('alone').hidden = this.#people.size > 0;
     const count = this.#people.size + 1;
-    const { clientWidth: width, clientHeight: height } = this.#grid;
+    const width = this.#grid.offsetWidth - 2 * PADDING;
+    const height = this.#grid.offsetHeight - 2 * PADDING;
     const columns = bestColumns(count, width, height, GAP);
-    // On a narrow page tiles may scroll rather than become stamps.
-    const size = Math.max(Math.min(width, 150), tileWidth(count, columns, width, height, GAP));
+    const fitting = tileWidth(count, columns, width, height, GAP);
+    // On a small page tiles may scroll rather than become stamps. A scroll bar that came otherwise would take the width
+    // that makes the tiles fit, and so keep itself.
+    this.#grid.style.overflowY = fitting < SMALLEST ? 'auto' : 'hidden';
+    const size = Math.max(Math.min(width, SMALLEST), fitting);
     this.#grid.style.setProperty('--tile', `${size}px`);
   }
 }

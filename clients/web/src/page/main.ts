@@ -76,6 +76,8 @@ async function join(route: Route, devices: Devices, { name, secret }: Ready): Pr
   renderBadge();
   voices(call, grid);
   connection(call);
+  // Closing the window is leaving; else the others would look at a still picture until the session runs out.
+  addEventListener('pagehide', () => call.leave());
   call.on('ended', ({ error }) => {
     panel.close();
     stopDevices();
@@ -123,13 +125,17 @@ async function copyLink(): Promise<void> {
 
 async function chooseDevice(devices: Devices, select: HTMLSelectElement): Promise<void> {
   const kind = select.dataset['devices'];
-  if (kind === 'audiooutput') {
-    const elements = document.querySelectorAll<HTMLMediaElement & { setSinkId?: (id: string) => Promise<void> }>('audio[data-participant]');
-    await Promise.all([...elements].map((element) => element.setSinkId?.(select.value))).catch(() => toast('This speaker cannot be used.'));
-    return;
-  }
+  if (kind === 'audiooutput') return useSpeaker();
   const device: Device = kind === 'audioinput' ? 'microphone' : 'camera';
   await devices.choose(device, select.value);
+}
+
+/** Plays all sound on the chosen speaker; again for each new element. */
+async function useSpeaker(): Promise<void> {
+  const { value } = byId<HTMLSelectElement>('speaker-select');
+  const elements = document.querySelectorAll<HTMLMediaElement & { sinkId?: string; setSinkId?: (id: string) => Promise<void> }>('audio[data-participant]');
+  const moved = [...elements].filter((element) => element.sinkId !== undefined && element.sinkId !== value);
+  await Promise.all(moved.map((element) => element.setSinkId?.(value))).catch(() => toast('This speaker cannot be used.'));
 }
 
 function badge(call: Call, grid: Grid): void {
@@ -152,6 +158,10 @@ function voices(call: Call, grid: Grid): void {
   call.on('track-added', ({ participant, track }) => (track.source === 'screen' ? announce(`${participant.name} shares a screen`) : undefined));
   call.on('speakers', (speakers) => grid.setSpeakers(speakers.map(({ participant }) => participant)));
   call.on('warning', ({ message }) => console.warn(message));
+  const speaker = byId<HTMLSelectElement>('speaker-select');
+  let chosen = false;
+  speaker.addEventListener('change', () => (chosen = true));
+  call.on('media', ({ track }) => void (chosen && track.kind === 'audio' ? useSpeaker() : undefined));
   byId('stage-and-grid').addEventListener('play-refused', () =>
     toast('The browser keeps the sound off until you click.', {
       label: 'Turn the sound on',

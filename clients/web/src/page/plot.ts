@@ -22,12 +22,13 @@ export class Plot {
   readonly #history: (number | null)[][];
 
   /** `floor`: the scale does not go below it, or noise around zero would look like a storm. */
-  constructor(lines: readonly Line[], floor: number) {
+  constructor(title: string, lines: readonly Line[], floor: number) {
     this.#lines = lines;
     this.#floor = floor;
     this.#history = lines.map(() => []);
     this.canvas = document.createElement('canvas');
     this.canvas.setAttribute('role', 'img');
+    this.canvas.setAttribute('aria-label', title);
   }
 
   add(values: readonly (number | null)[]): void {

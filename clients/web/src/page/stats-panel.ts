@@ -44,7 +44,7 @@ export class StatsPanel {
   constructor(call: Call) {
     this.#call = call;
     const boxes = CHARTS.map((chart) => {
-      const plot = new Plot(chart.lines, chart.floor);
+      const plot = new Plot(chart.title, chart.lines, chart.floor);
       const now = create('span', { class: 'now' });
       this.#drawn.push({ chart, plot, now });
       return create('figure', { class: 'plot' }, create('figcaption', {}, chart.title, now), plot.canvas);

@@ -2,11 +2,12 @@
 
 import { EncryptionClient, codecsOfSdp } from '../../src/e2ee/client.ts';
 import type { EncryptionState } from '../../src/e2ee/messages.ts';
-import { encodingsFor, orderCodecs, type VideoCodec } from '../../src/encodings.ts';
+import { encodingsFor, chooseCodecs, type VideoCodec } from '../../src/encodings.ts';
 
 export interface Outcome {
   framesDecoded: number;
   framesEncoded: number;
+  keyFramesDecoded: number;
   audioBytesHeard: number;
   states: Record<string, EncryptionState>;
   codec: string;
@@ -29,12 +30,13 @@ function supported(codec: VideoCodec): boolean {
   return has(RTCRtpSender.getCapabilities('video')) && has(RTCRtpReceiver.getCapabilities('video'));
 }
 
-async function numbers(pc: RTCPeerConnection): Promise<{ decoded: number; encoded: number; heard: number; codec: string }> {
-  const result = { decoded: 0, encoded: 0, heard: 0, codec: '' };
+async function numbers(pc: RTCPeerConnection): Promise<{ decoded: number; encoded: number; keys: number; heard: number; codec: string }> {
+  const result = { decoded: 0, encoded: 0, keys: 0, heard: 0, codec: '' };
   const report = await pc.getStats();
   report.forEach((entry: Record<string, unknown>) => {
     if (entry['type'] === 'inbound-rtp' && entry['kind'] === 'video') {
       result.decoded += Number(entry['framesDecoded'] ?? 0);
+      result.keys += Number(entry['keyFramesDecoded'] ?? 0);
       const codec = report.get(String(entry['codecId'])) as { mimeType?: string } | undefined;
       result.codec = codec?.mimeType ?? '';
     }
@@ -73,7 +75,7 @@ async function run(test: Case): Promise<Outcome | null> {
     const sendEncodings = encodingsFor({ source, width: 640, height: 360, codec: test.codec, simulcast: false, scalable: true });
     const transceiver = from.addTransceiver(track, { direction: 'sendonly', sendEncodings });
     sender.protectSender(transceiver.sender, source);
-    if (track.kind === 'video') transceiver.setCodecPreferences(orderCodecs(RTCRtpReceiver.getCapabilities('video')?.codecs ?? [], test.codec));
+    if (track.kind === 'video') transceiver.setCodecPreferences(chooseCodecs(RTCRtpReceiver.getCapabilities('video')?.codecs ?? [], test.codec));
   }
   await from.setLocalDescription();
   await to.setRemoteDescription(from.localDescription as RTCSessionDescription);
@@ -103,7 +105,7 @@ async function run(test: Case): Promise<Outcome | null> {
   receiver.close();
   for (const track of stream.getTracks()) track.stop();
   document.body.replaceChildren();
-  return { framesDecoded: now.decoded, framesEncoded: sent.encoded, audioBytesHeard: now.heard, states, codec: now.codec };
+  return { framesDecoded: now.decoded, framesEncoded: sent.encoded, keyFramesDecoded: now.keys, audioBytesHeard: now.heard, states, codec: now.codec };
 }
 
 (window as unknown as { runCase: typeof run }).runCase = run;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { codecsOfSdp } from '../../src/e2ee/client.ts';
-import { encodingsFor, orderCodecs } from '../../src/encodings.ts';
+import { chooseCodecs, encodingsFor } from '../../src/encodings.ts';
 import { Negotiator, type Describable } from '../../src/negotiator.ts';
 import { Rotation } from '../../src/rotation.ts';
 import { BATCH, SlotPool } from '../../src/slots.ts';
@@ -192,7 +192,7 @@ test('simulcast layers follow size, codec and browser', () => {
   assert.equal(encodingsFor({ source: 'screen', width: 1920, height: 1080, codec: 'vp8', simulcast: true, scalable: true }).length, 1);
 });
 
-test('the wanted codec comes first, its plainest form before the others, the rest stays in order', () => {
+test('the wanted codec alone with its repair formats, its plainest form first; all of them when it is missing', () => {
   const codecs = [
     { mimeType: 'video/VP8' },
     { mimeType: 'video/rtx' },
@@ -201,9 +201,9 @@ test('the wanted codec comes first, its plainest form before the others, the res
     { mimeType: 'video/VP9', sdpFmtpLine: 'profile-id=2' },
     { mimeType: 'video/VP9', sdpFmtpLine: 'profile-id=0' },
   ];
-  const order = (wanted: 'h264' | 'vp9' | 'av1') => orderCodecs(codecs, wanted).map((codec) => codecs.indexOf(codec));
-  assert.deepEqual(order('h264'), [3, 2, 0, 1, 4, 5]);
-  assert.deepEqual(order('vp9'), [5, 4, 0, 1, 2, 3]);
+  const order = (wanted: 'h264' | 'vp9' | 'av1') => chooseCodecs(codecs, wanted).map((codec) => codecs.indexOf(codec));
+  assert.deepEqual(order('h264'), [3, 2, 1]);
+  assert.deepEqual(order('vp9'), [5, 4, 1]);
   assert.deepEqual(order('av1'), [0, 1, 2, 3, 4, 5]);
 });
 

@@ -199,12 +199,11 @@ test('a socket that opens and stays silent is given up after 10 s', () => {
 
 test('the network came back: no waiting for the back-off', () => {
   const { clock, sockets, signalling } = joined();
-  last(sockets).drop();
-  for (let i = 0; i < 5; i++) {
-    clock.advance(10_000);
+  for (const wait of [0, 500]) {
     last(sockets).drop();
-    if (sockets.length >= 5) break;
+    clock.advance(wait);
   }
+  last(sockets).drop();
   const before = sockets.length;
   signalling.nudge();
   assert.equal(sockets.length, before + 1);

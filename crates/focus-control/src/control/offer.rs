@@ -58,7 +58,8 @@ impl Control {
             if tracks.values().any(|other| other.mid == track.mid) {
                 return None;
             }
-            let kept = self.participants.get(&me)?.tracks.iter().find(|(_, old)| old.is_same(&track)).map(|(id, _)| *id);
+            let kept =
+                self.participants.get(&me)?.tracks.iter().find(|(_, old)| old.is_same(&track)).map(|(id, _)| *id);
             let id = kept.unwrap_or_else(|| self.new_track_id(&tracks));
             tracks.insert(id, track);
         }

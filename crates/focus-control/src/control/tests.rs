@@ -1,1 +1,13 @@
+//! Stories of clients, told to a machine with fake workers, in virtual time.
 
+mod churn;
+mod drain;
+mod join;
+mod publish;
+mod random;
+mod resume;
+mod status;
+mod subscribe;
+mod worker;
+mod workers;
+mod world;

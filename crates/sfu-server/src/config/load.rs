@@ -54,7 +54,6 @@ pub fn load(
     Ok(config)
 }
 
-
 fn parse(path: &Path, text: &str) -> Result<Table, ConfigError> {
     toml::from_str(text).map_err(|e| {
         let at = e.span().map_or(0, |span| span.start.min(text.len()));
@@ -110,8 +109,10 @@ fn override_one(tree: &mut Table, sections: &[SectionDoc], name: &str, text: &st
     };
     let section = find_section(name, sections, &section.to_ascii_lowercase())?;
     let option = find_option(name, section, &key.to_ascii_lowercase())?;
-    let value = parse_as(&option.sample(), text)
-        .ok_or_else(|| ConfigError::Value { option: name.to_owned(), message: format!("`{text}` is no {}", option.sample().type_str()) })?;
+    let value = parse_as(&option.sample(), text).ok_or_else(|| ConfigError::Value {
+        option: name.to_owned(),
+        message: format!("`{text}` is no {}", option.sample().type_str()),
+    })?;
     let keys = tree.entry(section.name).or_insert_with(|| Value::Table(Table::new()));
     if let Value::Table(keys) = keys {
         keys.insert(option.name.to_owned(), value);

@@ -25,7 +25,10 @@ fn a_config_survives_a_round_trip() {
     let mut config = Config::default();
     config.tls.cert = Some(PathBuf::from("/a/cert.pem"));
     config.tls.key = Some(PathBuf::from("/a/key.pem"));
-    config.media.advertise = vec!["203.0.113.7".to_owned().try_into().expect("ip"), "[2001:db8::1]:443".to_owned().try_into().expect("ip:port")];
+    config.media.advertise = vec![
+        "203.0.113.7".to_owned().try_into().expect("ip"),
+        "[2001:db8::1]:443".to_owned().try_into().expect("ip:port"),
+    ];
     config.drain.timeout = Period(std::time::Duration::from_millis(1500));
     config.log.format = LogFormat::Json;
     let text = toml::to_string(&config).expect("every value has a TOML form");
@@ -43,10 +46,13 @@ fn the_example_is_the_committed_file_and_its_lines_hold() {
     assert_eq!(committed, text, "run the tests with UPDATE_GOLDEN=1 and read the diff");
     assert_eq!(from(&text, &[]), Ok(Config::default()), "all lines are comments");
     // Taken as they stand, without their comment signs, the lines load too.
-    let live: String = text.lines().map(|l| match l.strip_prefix('#') {
-        Some(option) if !option.starts_with(' ') => format!("{option}\n"),
-        _ => format!("{l}\n"),
-    }).collect();
+    let live: String = text
+        .lines()
+        .map(|l| match l.strip_prefix('#') {
+            Some(option) if !option.starts_with(' ') => format!("{option}\n"),
+            _ => format!("{l}\n"),
+        })
+        .collect();
     let config = from(&live, &[]).expect("the example's values are valid");
     assert_eq!(config.media.advertise.len(), 1);
     assert_eq!(config.drain, Drain::default());

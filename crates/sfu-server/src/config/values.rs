@@ -67,8 +67,9 @@ impl TryFrom<String> for Advertise {
         if let Ok(ip) = text.parse() {
             return Ok(Self { ip, port: None });
         }
-        let address: SocketAddr =
-            text.parse().map_err(|_| format!("`{text}` is neither an IP address nor IP:port (names are not looked up)"))?;
+        let address: SocketAddr = text
+            .parse()
+            .map_err(|_| format!("`{text}` is neither an IP address nor IP:port (names are not looked up)"))?;
         Ok(Self { ip: address.ip(), port: Some(address.port()) })
     }
 }

@@ -56,7 +56,9 @@ mod tests {
         for good in ["https://a.example", "http://localhost:8080", "https://[::1]:1"] {
             assert!(is_origin(good), "{good}");
         }
-        for bad in ["a.example", "https://", "https://a.example/", "https://u@a.example", "ftp://a.example", "null", "*"] {
+        for bad in
+            ["a.example", "https://", "https://a.example/", "https://u@a.example", "ftp://a.example", "null", "*"]
+        {
             assert!(!is_origin(bad), "{bad}");
         }
     }

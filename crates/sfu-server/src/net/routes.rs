@@ -53,7 +53,9 @@ pub(crate) fn metrics_router(state: Arc<NodeState>) -> Router {
 async fn asset(request: Request) -> Response {
     let path = request.uri().path().trim_start_matches('/');
     match request.method() {
-        &Method::GET | &Method::HEAD => web::asset(path).unwrap_or_else(|| allow(ApiError::not_found().into_response())),
+        &Method::GET | &Method::HEAD => {
+            web::asset(path).unwrap_or_else(|| allow(ApiError::not_found().into_response()))
+        }
         _ => allow(ApiError::not_found().into_response()),
     }
 }
@@ -152,4 +154,3 @@ async fn dev_token(State(state): State<Arc<NodeState>>, body: Bytes) -> Result<J
         }
     }
 }
-

@@ -108,7 +108,12 @@ impl Udp {
     }
 
     /// One receive call: up to [`BATCH_SIZE`] buffers, each perhaps of many datagrams.
-    pub(crate) fn receive(&mut self, buffers: &mut ReceiveBuffers, counters: &mut UdpCounters, mut each: impl FnMut(Received<'_>)) {
+    pub(crate) fn receive(
+        &mut self,
+        buffers: &mut ReceiveBuffers,
+        counters: &mut UdpCounters,
+        mut each: impl FnMut(Received<'_>),
+    ) {
         let mut meta = [RecvMeta::default(); BATCH_SIZE];
         let mut chunks = buffers.0.chunks_exact_mut(RECEIVE_BUFFER);
         let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
@@ -196,7 +201,14 @@ impl Udp {
         }
     }
 
-    fn keep(&mut self, source: IpAddr, destination: SocketAddr, segment_size: usize, contents: &[u8], counters: &mut UdpCounters) {
+    fn keep(
+        &mut self,
+        source: IpAddr,
+        destination: SocketAddr,
+        segment_size: usize,
+        contents: &[u8],
+        counters: &mut UdpCounters,
+    ) {
         if self.pending_bytes + contents.len() > PENDING_BYTES_MAX {
             counters.dropped_full += contents.len().div_ceil(segment_size) as u64;
             return;
@@ -205,7 +217,13 @@ impl Udp {
         self.pending.push_back(Pending { source, destination, segment_size, contents: contents.into() });
     }
 
-    fn try_send(&self, source: IpAddr, destination: SocketAddr, segment_size: usize, contents: &[u8]) -> io::Result<()> {
+    fn try_send(
+        &self,
+        source: IpAddr,
+        destination: SocketAddr,
+        segment_size: usize,
+        contents: &[u8],
+    ) -> io::Result<()> {
         // A socket on all addresses would let the kernel choose the source; the client answers only to the one it knows.
         let src_ip = (self.local.ip().is_unspecified() && !source.is_unspecified()).then_some(source);
         let segment_size = (contents.len() > segment_size).then_some(segment_size);
@@ -224,7 +242,9 @@ impl Udp {
         let lost = self.state.max_gso_segments() <= 1;
         let news = lost && !self.segmentation_lost;
         if news {
-            tracing::warn!("the kernel does not segment UDP (GSO) on this path: each packet is sent singly from now on");
+            tracing::warn!(
+                "the kernel does not segment UDP (GSO) on this path: each packet is sent singly from now on"
+            );
         }
         self.segmentation_lost = lost;
         news

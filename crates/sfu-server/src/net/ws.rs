@@ -41,7 +41,8 @@ pub(super) async fn upgrade(State(state): State<Arc<NodeState>>, request: Reques
     }
     if state.stopping.load(Ordering::Relaxed) {
         counters.refused_draining.increment(1);
-        let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, Errcode::ResourceLimitExceeded, "the server is draining");
+        let error =
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, Errcode::ResourceLimitExceeded, "the server is draining");
         return ([(header::RETRY_AFTER, "2")], error).into_response();
     }
     let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &state).await {

@@ -23,8 +23,15 @@ const _: () = assert!(KEPT_FOR_STEERING < CAPACITY);
 #[derive(Debug)]
 pub(crate) enum Letter {
     /// A datagram that came to the wrong socket. `destination` is the candidate that it came to.
-    Datagram { source: SocketAddr, destination: SocketAddr, contents: Box<[u8]> },
-    Relay { from: WorkerId, message: RelayMessage },
+    Datagram {
+        source: SocketAddr,
+        destination: SocketAddr,
+        contents: Box<[u8]>,
+    },
+    Relay {
+        from: WorkerId,
+        message: RelayMessage,
+    },
 }
 
 impl Letter {
@@ -146,7 +153,9 @@ mod tests {
         let count = wakes.clone();
         let ring = || {
             let count = count.clone();
-            Mailbox::new(move || drop(count.fetch_add(1, Ordering::Relaxed)))
+            Mailbox::new(move || {
+                count.fetch_add(1, Ordering::Relaxed);
+            })
         };
         let all: Arc<[Mailbox]> = [ring(), ring()].into();
         let dropped = Arc::new(Dropped::default());
@@ -160,7 +169,7 @@ mod tests {
     }
 
     fn want(track: u64) -> Letter {
-        Letter::Relay { from: A, message: RelayMessage::Want { track: TrackId(track), layers: 1 } }
+        Letter::Relay { from: A, message: RelayMessage::Want { track: TrackId(track), layers: Some(1) } }
     }
 
     #[test]
@@ -172,7 +181,10 @@ mod tests {
         assert!(a.read().is_none());
         b.begin_reading();
         assert!(matches!(b.read(), Some(Letter::Datagram { contents, .. }) if *contents == [1]));
-        assert!(matches!(b.read(), Some(Letter::Relay { from: A, message: RelayMessage::Want { track: TrackId(2), .. } })));
+        assert!(matches!(
+            b.read(),
+            Some(Letter::Relay { from: A, message: RelayMessage::Want { track: TrackId(2), .. } })
+        ));
         assert!(matches!(b.read(), Some(Letter::Datagram { contents, .. }) if *contents == [3]));
         assert!(b.read().is_none());
     }

@@ -243,7 +243,10 @@ fn bind_all(listen: &[SocketAddr], workers: usize) -> Result<(Vec<Vec<Socket>>, 
             let socket = bind(address, shared).map_err(failed)?;
             let (receive, send, short) = kernel_buffers(&socket)?;
             if n == 0 && short {
-                warn!(receive, send, "small UDP buffers: raise net.core.rmem_max and net.core.wmem_max to 4194304 or more");
+                warn!(
+                    receive,
+                    send, "small UDP buffers: raise net.core.rmem_max and net.core.wmem_max to 4194304 or more"
+                );
             }
             own.push(socket);
         }
@@ -270,6 +273,18 @@ fn has_no_ipv6(address: &SocketAddr, error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_that_dies_is_noticed() {
+        let (ended, mut notices) = mpsc::unbounded_channel();
+        let notice = Notice { worker: WorkerId(3), ended };
+        let thread = std::thread::spawn(move || {
+            let _notice = notice;
+            std::panic::resume_unwind(Box::new("a bug outside the engine's own containment"));
+        });
+        assert!(thread.join().is_err());
+        assert_eq!(notices.try_recv().map(|ended| ended.worker), Ok(WorkerId(3)));
+    }
 
     #[test]
     fn all_workers_get_one_port_and_nobody_else_does() {

@@ -1,1 +1,11 @@
+//! The server from outside: a node in this process on ports that the system chooses, and once the built binary itself.
+//! Nothing here sleeps; whatever is waited for has a deadline.
 
+mod harness;
+
+mod draining;
+mod http;
+mod media;
+mod process;
+mod signalling;
+mod tls;

@@ -1,14 +1,15 @@
 //! One received stream in the order of its sequence numbers: what a decoder may assume of neighbours.
 //!
 //! - Numbers leave no gap (unless the network is worse than retransmission can mend).
-//! - A frame's packets follow one another from start to marker under one timestamp and one picture id.
+//! - A frame's packets follow one another from start to marker under one timestamp and one picture id; only a key frame
+//!   may come before the marker.
 //! - The next frame is the source's next one, or a key frame; after a change of layer or track it is a key frame.
 //! - Timestamps advance as capture times do; picture ids by one; TL0PICIDX by one with each base-layer frame.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Totals;
+use super::{Leniency, Totals};
 use crate::media::Canary;
 use crate::media::vp8::Descriptor;
 
@@ -56,20 +57,20 @@ impl Stream {
     }
 
     /// Judges everything that came before `before`, and forgets it.
-    pub(super) fn settle(&mut self, before: Duration, gaps: bool, cuts: bool, totals: &mut Totals) -> Vec<String> {
+    pub(super) fn settle(&mut self, before: Duration, leniency: Leniency, totals: &mut Totals) -> Vec<String> {
         let mut problems = Vec::new();
         while let Some(first) = self.entries.first_entry().filter(|entry| entry.get().at <= before) {
             let (sequence, entry) = first.remove_entry();
             let problem = match &self.last {
-                None => check_first(&entry, gaps),
+                None => check_first(&entry, leniency),
                 Some((last, previous)) => {
                     totals.switches += u64::from(previous.canary.origin() != entry.canary.origin());
                     let missing = sequence - last - 1;
                     totals.missing += missing;
                     totals.missing_video += if entry.descriptor.is_some() { missing } else { 0 };
                     if missing == 0 {
-                        check_next(previous, &entry, cuts)
-                    } else if gaps {
+                        check_next(previous, &entry)
+                    } else if leniency.gaps {
                         check_after_gap(previous, &entry)
                     } else {
                         Some(format!("{missing} missing"))
@@ -86,13 +87,12 @@ impl Stream {
     }
 }
 
-fn check_first(entry: &Entry, gaps: bool) -> Option<String> {
-    let wrong = entry.descriptor.is_some() && !gaps && !is_keyframe_start(entry);
+/// The receiver's stack drops what comes before the first packet that it saw: with reordering not even the key frame's
+/// first packet need be there.
+fn check_first(entry: &Entry, leniency: Leniency) -> Option<String> {
+    let begins = entry.canary.keyframe && (entry.canary.index == 0 || leniency.reordering);
+    let wrong = entry.descriptor.is_some() && !leniency.gaps && !begins;
     wrong.then(|| "the first packet does not begin a key frame".to_owned())
-}
-
-fn is_keyframe_start(entry: &Entry) -> bool {
-    entry.canary.keyframe && entry.canary.index == 0
 }
 
 fn ticks(from: &Entry, to: &Entry) -> i64 {
@@ -100,7 +100,7 @@ fn ticks(from: &Entry, to: &Entry) -> i64 {
 }
 
 /// `next` has the number after `previous`.
-fn check_next(previous: &Entry, next: &Entry, cuts: bool) -> Option<String> {
+fn check_next(previous: &Entry, next: &Entry) -> Option<String> {
     let (Some(before), Some(after)) = (previous.descriptor, next.descriptor) else {
         return (ticks(previous, next) <= 0).then(|| "time does not advance".to_owned());
     };
@@ -122,7 +122,9 @@ fn check_next(previous: &Entry, next: &Entry, cuts: bool) -> Option<String> {
     if b.index != 0 {
         return Some("a frame does not begin at its beginning".into());
     }
-    if !complete && !(cuts && b.keyframe) {
+    // Browsers interleave the layers that they send, so that a switch can come in the middle of the old layer's frame.
+    // A decoder drops that one, and needs nothing before a key frame.
+    if !complete && !b.keyframe {
         return Some("a frame ends before its end".into());
     }
     if a.origin() != b.origin() && !b.keyframe {

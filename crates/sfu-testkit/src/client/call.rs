@@ -9,7 +9,7 @@ use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::channel::ChannelId;
 use str0m::crypto::CryptoProvider;
 use str0m::format::Codec;
-use str0m::media::{Direction, MediaKind, Mid, Pt, Rid, Simulcast, SimulcastLayer};
+use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Pt, Rid, Simulcast, SimulcastLayer};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::{ExtensionValues, RtpWrite};
 use str0m::{Candidate, Event, Input, Output, Rtc};
@@ -38,6 +38,8 @@ pub struct Call {
     restart: Option<SocketAddr>,
     wants_channel: bool,
     channel: Option<ChannelId>,
+    events: Vec<CallEvent>,
+    transmits: Vec<Effect>,
 }
 
 struct Pending {
@@ -73,6 +75,17 @@ pub(super) struct RtpOut {
     pub(super) payload: Arc<[u8]>,
 }
 
+/// RTP that no browser would send.
+#[derive(Debug, Clone)]
+pub struct Stray {
+    /// The m-line whose mid it names, whatever that is for.
+    pub line: usize,
+    pub rid: Option<&'static str>,
+    pub ssrc: u32,
+    pub sequence: u64,
+    pub payload: Vec<u8>,
+}
+
 /// Enough for the longest outage that a story expects RTX to bridge.
 const RTX_PACKETS: usize = 2048;
 const RTX_AGE: Duration = Duration::from_secs(3);
@@ -99,6 +112,8 @@ impl Call {
             restart: None,
             wants_channel: false,
             channel: None,
+            events: Vec::new(),
+            transmits: Vec::new(),
         }
     }
 
@@ -191,9 +206,12 @@ impl Call {
         }
     }
 
-    /// The offer that is not answered yet.
-    pub(super) fn repeat_offer(&self) -> Option<Offer> {
-        self.pending.as_ref().map(|pending| pending.offer.clone())
+    /// The offer that is not answered yet, under the next number.
+    pub(super) fn repeat_offer(&mut self) -> Option<Offer> {
+        let pending = self.pending.as_mut()?;
+        self.seq += 1;
+        pending.offer.seq = self.seq;
+        Some(pending.offer.clone())
     }
 
     /// An error came. Answers whether it refused the pending offer, which is then no more.
@@ -227,18 +245,12 @@ impl Call {
         }
     }
 
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
-        if self.rtc.is_alive() {
-            let _ = self.rtc.handle_input(Input::Timeout(now));
-        }
-    }
-
     pub(super) fn payload_type(&self, kind: Kind) -> Option<Pt> {
         let codec = if kind == Kind::Audio { Codec::Opus } else { Codec::Vp8 };
         self.rtc.codec_config().params().iter().find(|params| params.spec().codec == codec).map(|params| params.pt())
     }
 
-    /// Queues a packet; the next `handle_timeout` and `drain` send it. Answers whether the m-line can send.
+    /// Queues a packet; the next `flush` sends it. Answers whether the m-line can send.
     pub(super) fn write(&mut self, now: Instant, out: RtpOut) -> bool {
         let Some(pt) = self.payload_type(self.lines[out.line].kind) else { return false };
         let Some(mid) = self.lines[out.line].mid else { return false };
@@ -268,36 +280,75 @@ impl Call {
         }
     }
 
+    pub(super) fn ask_for_keyframes(&mut self) {
+        let videos = self.lines.iter().filter(|line| line.send.is_none() && line.kind == Kind::Video);
+        for mid in videos.filter_map(|line| line.mid) {
+            if let Some(stream) = self.rtc.direct_api().stream_rx_by_mid(mid, None) {
+                stream.request_keyframe(KeyframeRequestKind::Pli);
+            }
+        }
+    }
+
+    pub(super) fn write_stray(&mut self, now: Instant, stray: &Stray) {
+        let line = &self.lines[stray.line];
+        let (Some(mid), Some(pt)) = (line.mid, self.payload_type(line.kind)) else { return };
+        let mut direct = self.rtc.direct_api();
+        let ssrc = stray.ssrc.into();
+        if direct.stream_tx(&ssrc).is_none() {
+            direct.declare_stream_tx(ssrc, None, mid, stray.rid.map(Rid::from));
+        }
+        if let Some(stream) = direct.stream_tx(&ssrc) {
+            stream.write_rtp(RtpWrite::new(pt, stray.sequence.into(), 1000, now, &stray.payload[..]));
+        }
+    }
+
     pub(super) fn send_data(&mut self, data: &[u8]) {
         if let Some(mut channel) = self.channel.and_then(|id| self.rtc.channel(id)) {
             channel.write(false, data).expect("room in the data channel");
         }
     }
 
-    pub(super) fn close(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+    pub(super) fn close(&mut self, effects: &mut Vec<Effect>) {
         let _ = self.rtc.close();
-        self.drain(now, effects);
+        self.poll();
+        effects.append(&mut self.transmits);
     }
 
-    pub(super) fn drain(&mut self, _now: Instant, effects: &mut Vec<Effect>) -> Vec<CallEvent> {
-        let mut events = Vec::new();
+    /// Sends what was written.
+    pub(super) fn flush(&mut self, now: Instant) {
+        if self.rtc.is_alive() {
+            let _ = self.rtc.handle_input(Input::Timeout(now));
+            self.poll();
+        }
+    }
+
+    /// What has happened and is to be sent since the last time.
+    pub(super) fn drain(&mut self, effects: &mut Vec<Effect>) -> Vec<CallEvent> {
+        self.poll();
+        effects.append(&mut self.transmits);
+        std::mem::take(&mut self.events)
+    }
+
+    fn poll(&mut self) {
         while self.rtc.is_alive() {
             match self.rtc.poll_output() {
-                Ok(Output::Transmit(transmit)) => effects.push(Effect::Datagram {
+                Ok(Output::Transmit(transmit)) => self.transmits.push(Effect::Datagram {
                     source: transmit.source,
                     destination: transmit.destination,
                     bytes: transmit.contents.to_vec(),
                 }),
                 Ok(Output::Timeout(at)) => {
                     self.deadline = Some(at);
-                    return events;
+                    return;
                 }
-                Ok(Output::Event(event)) => events.extend(self.handle_event(event)),
+                Ok(Output::Event(event)) => {
+                    let event = self.handle_event(event);
+                    self.events.extend(event);
+                }
                 Err(error) => panic!("the client's own stack failed: {error}"),
             }
         }
         self.deadline = None;
-        events
     }
 
     fn handle_event(&mut self, event: Event) -> Option<CallEvent> {

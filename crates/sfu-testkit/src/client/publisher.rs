@@ -26,6 +26,8 @@ pub struct Publisher {
     pub muted: bool,
     /// A client that says it is muted and sends all the same.
     pub sends_while_muted: bool,
+    /// Sends noise in the place of VP8.
+    pub garbage: bool,
     pub layers: Vec<LayerState>,
     /// -dBov of the audio-level extension, as str0m has it: 0 loudest, -127 silence.
     pub level: i8,
@@ -92,6 +94,7 @@ impl Publisher {
             track: None,
             muted: publish.muted,
             sends_while_muted: false,
+            garbage: false,
             layers,
             level: -127,
             requests: 0,
@@ -213,6 +216,7 @@ impl Publisher {
             payload: Arc::from(payload),
         };
         if call.write(now, out) {
+            call.flush(now);
             state.frame += 1;
             state.sequence += 1;
             self.sent += 1;
@@ -236,6 +240,11 @@ impl Publisher {
                     .write(&mut payload);
                 Canary { layer: index as u8, frame: state.frame, index: packet, count, keyframe, tid, ..canary }
                     .write(VIDEO_BYTES, &mut payload);
+                if self.garbage {
+                    let mut random = Random::stream(u64::from(state.frame), &[state.sequence]);
+                    payload.resize(random.below(300) as usize, 0);
+                    random.fill(&mut payload);
+                }
                 let out = RtpOut {
                     line: self.line,
                     rid: state.rid,
@@ -251,6 +260,8 @@ impl Publisher {
                 state.sequence += 1;
                 self.sent += 1;
             }
+            // Layer by layer: what is written together leaves str0m in an order that depends on its random SSRCs.
+            call.flush(now);
             state.frame += 1;
             state.picture_id = (state.picture_id + 1) & 0x7fff;
         }

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use focus_signaling::wire::{ClientMessage, Source};
 
+use sfu_core::{ParticipantId, PeerId};
+
 use super::World;
+use super::wire::{Hello, Meddling};
 use crate::client::{Client, ClientSetup, Publish};
 use crate::network::{Node, Path};
 
@@ -63,7 +66,7 @@ impl World {
     }
 
     pub fn leave(&mut self, client: usize) {
-        self.with(client, Client::leave);
+        self.with(client, |client, _| client.leave());
     }
 
     /// The process is killed: its operating system closes the socket, and nothing more comes.
@@ -113,8 +116,8 @@ impl World {
             self.network.set_path(Node::Client(client), Node::Focus(focus), path.clone());
             self.network.set_path(Node::Focus(focus), Node::Client(client), path.clone());
         }
-        self.checkers.allow_gaps |= path.loss > 0.0 || path.bandwidth.is_some();
-        self.checkers.allow_cut_frames |= path.loss > 0.0 || path.reorder > 0.0 || path.bandwidth.is_some();
+        self.checkers.leniency.gaps |= path.loss > 0.0 || path.bandwidth.is_some();
+        self.checkers.leniency.reordering |= path.reorder > 0.0;
     }
 
     /// The client comes into another network: it has another address, and knows.
@@ -145,6 +148,40 @@ impl World {
     pub fn track(&self, client: usize, source: Source) -> String {
         let publisher = self.clients[client].publishers.iter().find(|publisher| publisher.source == source);
         publisher.and_then(|publisher| publisher.track.clone()).unwrap_or_else(|| panic!("no track of {client} yet"))
+    }
+
+    /// The engine's id of a client's peer connection.
+    pub fn peer_of(&self, client: usize) -> PeerId {
+        let participant = ParticipantId::parse(self.clients[client].view.me()).expect("it has joined");
+        PeerId(participant.0)
+    }
+
+    /// A token for a conference of a focus, as its authoriser mints one now.
+    pub fn mint(&mut self, focus: usize, identity: &str, conference: u32) -> String {
+        let now = self.instant();
+        self.foci[focus].mint(now, identity, &format!("conference {conference}"), identity)
+    }
+
+    /// Joins with this token and no other.
+    pub fn open_with(&mut self, client: usize, token: &str) {
+        self.open_socket(client, Hello::Token(token.to_owned()));
+        self.flush_client(client);
+    }
+
+    /// Opens a socket and says nothing.
+    pub fn open_silently(&mut self, client: usize) {
+        self.open_socket(client, Hello::None);
+        self.flush_client(client);
+    }
+
+    /// A box on the way repeats each of the client's datagrams with a bit turned over.
+    pub fn tamper(&mut self, client: usize) {
+        self.meddling.insert(client, Meddling::Tamper);
+    }
+
+    /// A box on the way repeats each of the client's datagrams, so much later.
+    pub fn replay(&mut self, client: usize, later: Duration) {
+        self.meddling.insert(client, Meddling::Replay(later));
     }
 
     /// Drains a focus.

@@ -10,6 +10,7 @@ use super::{Event, World};
 use crate::client;
 use crate::focus::{self, Focus};
 use crate::network::Node;
+use crate::random::mix;
 
 /// A signalling socket: reliable and ordered as long as it lives.
 #[derive(Debug)]
@@ -19,6 +20,22 @@ pub(super) struct Socket {
     /// When the last text in each direction arrives.
     to_focus: Duration,
     to_client: Duration,
+}
+
+/// What somebody on the way does to a client's datagrams.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Meddling {
+    Tamper,
+    Replay(Duration),
+}
+
+/// What is said first on a new socket.
+pub(super) enum Hello {
+    None,
+    /// With a token that the authoriser mints now.
+    Fresh,
+    Token(String),
+    Resume,
 }
 
 impl World {
@@ -98,10 +115,13 @@ impl World {
                 // An interface that is no more sends nothing.
                 if source == self.clients[client].local {
                     let source = self.nat.get(&client).copied().unwrap_or(source);
+                    self.meddle(client, source, destination, &bytes);
                     self.send_to_focus(client, source, destination, bytes);
                 }
             }
-            client::Effect::Open { token } => self.open_socket(client, token),
+            client::Effect::Open { token } => {
+                self.open_socket(client, if token { Hello::Fresh } else { Hello::Resume });
+            }
             client::Effect::Text(text) => {
                 if let Some(connection) = self.current.get(&client).copied()
                     && let Some(at) = self.socket_arrival(connection, true)
@@ -119,6 +139,24 @@ impl World {
         }
     }
 
+    fn meddle(&mut self, client: usize, source: SocketAddr, destination: SocketAddr, bytes: &[u8]) {
+        match self.meddling.get(&client).copied() {
+            None => {}
+            Some(Meddling::Tamper) => {
+                let mut changed = bytes.to_vec();
+                // Somewhere else in each, but never in the first byte: it says what the datagram is.
+                let bit = 8 + mix(self.steps, &[]) as usize % (changed.len() * 8 - 8);
+                changed[bit / 8] ^= 1 << (bit % 8);
+                self.send_to_focus(client, source, destination, changed);
+            }
+            Some(Meddling::Replay(later)) => {
+                let Some(focus) = self.foci.iter().position(|focus| focus.address == destination) else { return };
+                let at = self.now + self.setup.path.delay + later;
+                self.post(at, Event::ToFocus { focus, source, bytes: bytes.to_vec() });
+            }
+        }
+    }
+
     /// A datagram from anywhere, also from where the sender is not.
     pub fn send_to_focus(&mut self, client: usize, source: SocketAddr, destination: SocketAddr, bytes: Vec<u8>) {
         let Some(focus) = self.foci.iter().position(|focus| focus.address == destination) else { return };
@@ -127,7 +165,7 @@ impl World {
         }
     }
 
-    fn open_socket(&mut self, client: usize, token: bool) {
+    pub(super) fn open_socket(&mut self, client: usize, hello: Hello) {
         if self.is_dark(client) {
             // A browser would try again; so does the client's own timer.
             return;
@@ -142,11 +180,16 @@ impl World {
         if let Some(at) = self.socket_arrival(connection, true) {
             self.post(at, Event::FocusOpen(connection));
         }
-        let token = token.then(|| {
-            let setup = &self.clients[client].setup;
-            let (identity, conference) = (setup.identity.clone(), format!("conference {}", setup.conference));
-            self.foci[home].mint(now, &identity, &conference, &identity)
-        });
+        let token = match hello {
+            Hello::None => return,
+            Hello::Resume => None,
+            Hello::Token(token) => Some(token),
+            Hello::Fresh => {
+                let setup = &self.clients[client].setup;
+                let (identity, conference) = (setup.identity.clone(), format!("conference {}", setup.conference));
+                Some(self.foci[home].mint(now, &identity, &conference, &identity))
+            }
+        };
         self.clients[client].handle_open(now, token);
     }
 

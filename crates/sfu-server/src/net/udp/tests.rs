@@ -29,12 +29,17 @@ fn check_batch(from: &str, to: &str) {
     let mut poll = Poll::new().expect("poll");
     let mut sender = udp(&poll, from);
     let mut receiver = udp(&poll, to);
-    let ip = IpAddr::from(if receiver.local().is_ipv4() { [127, 0, 0, 1].into() } else { IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1u16]) });
+    let ip: IpAddr = if receiver.local().is_ipv4() { "127.0.0.1" } else { "::1" }.parse().expect("ip");
     let destination = SocketAddr::new(ip, receiver.local().port());
     // More segments than one GSO send holds, the last one shorter.
     let contents: Vec<u8> = (0..100 * 1000 + 7).map(|i| (i / 1000) as u8).collect();
     let mut counters = UdpCounters::default();
-    let transmit = Transmit { source: SocketAddr::new(ip, sender.local().port()), destination, segment_size: 1000, contents: &contents };
+    let transmit = Transmit {
+        source: SocketAddr::new(ip, sender.local().port()),
+        destination,
+        segment_size: 1000,
+        contents: &contents,
+    };
     sender.send(&transmit, &mut counters);
     let got = receive(&mut poll, &mut receiver, 101);
     for (i, (source, to, datagram)) in got.iter().enumerate() {
@@ -78,7 +83,8 @@ fn a_full_kernel_delays_and_a_full_queue_drops() {
     let kept = vec![7u8; 2000];
     sender.keep(receiver.local().ip(), receiver.local(), 1000, &kept, &mut counters);
     // Whatever follows goes behind it.
-    let transmit = Transmit { source: sender.local(), destination: receiver.local(), segment_size: 10, contents: &[8; 20] };
+    let transmit =
+        Transmit { source: sender.local(), destination: receiver.local(), segment_size: 10, contents: &[8; 20] };
     sender.send(&transmit, &mut counters);
     assert_eq!(sender.pending.len(), 2);
     let full = vec![9u8; PENDING_BYTES_MAX];

@@ -52,6 +52,7 @@ function suite(name, available, launch, codecs) {
         assert.ok(outcome.framesDecoded >= FRAMES, JSON.stringify(outcome));
         assert.ok(outcome.audioBytesHeard > 24_000, JSON.stringify(outcome));
         assert.deepEqual(outcome.states, { audio: 'ok', video: 'ok' });
+        assert.ok(outcome.keyFramesDecoded >= 2, `the new key begins with a key frame: ${JSON.stringify(outcome)}`);
       });
       test(`${codec}: with another secret nothing decodes`, async () => {
         const outcome = await run({ ...bad, codec, receiverSecret: 'another secret' });

@@ -1,0 +1,385 @@
+//! A lean client, sans-IO: str0m as its control half (SDP, full ICE, DTLS), and a media half of its own that is cheap
+//! enough for hundreds of receivers on one core. It does what a browser does towards the server (STUN, receiver reports,
+//! transport-wide feedback, key frames on request) and counts exactly what it gets.
+
+pub mod outbox;
+pub mod publisher;
+pub mod rtcp;
+pub mod rtp;
+pub mod srtp;
+pub mod subscription;
+pub mod tap;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow};
+use focus_signaling::wire::{PublishedTrack, Source};
+use str0m::change::{SdpAnswer, SdpPendingOffer};
+use str0m::format::Codec;
+use str0m::media::{Direction, MediaKind};
+use str0m::net::{Protocol, Receive};
+use str0m::rtp::Extension;
+use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
+
+use self::outbox::Outbox;
+use self::publisher::{MediaShape, Publisher};
+use self::rtp::{Extender, ExtensionIds};
+use self::srtp::Srtp;
+use self::subscription::{Faults, Subscription};
+use crate::payload::Payload;
+
+/// Transport-wide feedback goes out this often (browsers: 50 to 250 ms).
+const FEEDBACK_INTERVAL: Duration = Duration::from_millis(100);
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// One packet in so many is decrypted. A prime, so that all places within a burst have their turn.
+const DECRYPT_ONE_IN: u64 = 61;
+/// Sender of receiver reports where nothing is published, as in browsers.
+const RECEIVER_SSRC: u32 = 1;
+
+/// What a client is for.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// Unique among the clients of a run.
+    pub id: u16,
+    pub publish: Option<MediaShape>,
+    /// Receiving m-lines.
+    pub audio_slots: usize,
+    pub video_slots: usize,
+}
+
+/// See the module.
+pub struct Client {
+    pub plan: Plan,
+    pub publisher: Option<Publisher>,
+    pub subscriptions: Vec<Subscription>,
+    pub faults: Faults,
+    pub connected_at: Option<Instant>,
+    pub first_media_at: Option<Instant>,
+    /// The association is broken; why.
+    pub failed: Option<String>,
+    /// Nanoseconds from stamp to arrival of decrypted packets, while it is wanted.
+    pub latencies: Option<Vec<u64>>,
+    /// Beginning of the clock that stamps are taken from.
+    epoch: Instant,
+    local: SocketAddr,
+    remote: Option<SocketAddr>,
+    rtc: Rtc,
+    rtc_deadline: Option<Instant>,
+    keys: tap::Slot,
+    srtp: Option<Srtp>,
+    pending: Option<SdpPendingOffer>,
+    ids: ExtensionIds,
+    by_ssrc: BTreeMap<u32, usize>,
+    /// SSRCs of retransmissions: known, but nothing to count.
+    repairs: Vec<u32>,
+    received: u64,
+    transport_sequence: u64,
+    arrivals: Vec<(u64, u64)>,
+    arrival_sequences: Extender,
+    feedback_count: u8,
+    next_feedback: Option<Instant>,
+    next_report: Option<Instant>,
+    scratch: Vec<u8>,
+}
+
+impl Client {
+    /// A client at `local` with its offer and what it publishes.
+    pub fn new(now: Instant, epoch: Instant, local: SocketAddr, plan: Plan) -> Result<(Self, String, Vec<PublishedTrack>)> {
+        // No reports of str0m's own: what it sends as RTP or RTCP is dropped, see `drain`.
+        let config = RtcConfig::new()
+            .set_rtp_mode(true)
+            .set_rtcp_report_interval_audio(Duration::from_secs(3600))
+            .set_rtcp_report_interval_video(Duration::from_secs(3600))
+            .clear_codecs()
+            .enable_opus(true, false)
+            .enable_vp8(true);
+        let (mut rtc, keys) = tap::build(config, now);
+        rtc.add_local_candidate(Candidate::host(local, "udp")?);
+        let mut api = rtc.sdp_api();
+        let published = plan.publish.map(|shape| {
+            let (kind, source) = match shape.audio {
+                true => (MediaKind::Audio, Source::Microphone),
+                false => (MediaKind::Video, Source::Camera),
+            };
+            (api.add_media(kind, Direction::SendOnly, None, None, None), source)
+        });
+        let slots = [(MediaKind::Audio, plan.audio_slots), (MediaKind::Video, plan.video_slots)];
+        let mut subscriptions = Vec::new();
+        for kind in slots.into_iter().flat_map(|(kind, count)| std::iter::repeat_n(kind, count)) {
+            let mid = api.add_media(kind, Direction::RecvOnly, None, None, None);
+            subscriptions.push(Subscription::new(0, mid.to_string(), kind == MediaKind::Audio));
+        }
+        let (offer, pending) = api.apply().context("an offer without m-lines")?;
+        let tracks = published.iter().map(|(mid, source)| {
+            let size = |pixels| (*source == Source::Camera).then_some(pixels);
+            let (mid, source) = (mid.to_string(), *source);
+            PublishedTrack { mid, source, muted: false, enc: None, width: size(640), height: size(360) }
+        });
+        let tracks: Vec<PublishedTrack> = tracks.collect();
+        let publisher = plan.publish.zip(published).map(|(shape, (mid, _))| {
+            // SSRC and payload type are known with the answer.
+            Publisher::new(shape, plan.id, 0, 0, mid.to_string())
+        });
+        let client = Self {
+            plan,
+            publisher,
+            subscriptions,
+            faults: Faults::default(),
+            connected_at: None,
+            first_media_at: None,
+            failed: None,
+            latencies: None,
+            epoch,
+            local,
+            remote: None,
+            rtc,
+            rtc_deadline: None,
+            keys,
+            srtp: None,
+            pending: Some(pending),
+            ids: ExtensionIds::default(),
+            by_ssrc: BTreeMap::new(),
+            repairs: Vec::new(),
+            received: 0,
+            transport_sequence: 0,
+            arrivals: Vec::new(),
+            arrival_sequences: Extender::default(),
+            feedback_count: 0,
+            next_feedback: None,
+            next_report: None,
+            scratch: Vec::new(),
+        };
+        Ok((client, offer.to_sdp_string(), tracks))
+    }
+
+    /// The server's answer: media is wired up, ICE begins.
+    pub fn handle_answer(&mut self, now: Instant, sdp: &str, outbox: &mut Outbox) -> Result<()> {
+        let pending = self.pending.take().context("an answer without an offer")?;
+        let answer = SdpAnswer::from_sdp_string(sdp)?;
+        self.rtc.sdp_api().accept_answer(pending, answer)?;
+        let payload_type = |rtc: &Rtc, codec| {
+            let params = rtc.codec_config().params().iter().find(|params| params.spec().codec == codec);
+            params.map(|params| *params.pt()).context("the codec was refused")
+        };
+        let mids = self.publisher.iter().map(|p| &p.mid).chain(self.subscriptions.iter().map(|s| &s.mid));
+        for mid in mids {
+            let media = self.rtc.media(mid.as_str().into()).context("an m-line was refused")?;
+            let extensions = media.remote_extmap();
+            let id = |extension| extensions.id_of(extension).unwrap_or(0);
+            self.ids.mid = self.ids.mid.max(id(Extension::RtpMid));
+            self.ids.transport_sequence = self.ids.transport_sequence.max(id(Extension::TransportSequenceNumber));
+            self.ids.audio_level = self.ids.audio_level.max(id(Extension::AudioLevel));
+        }
+        if let Some(publisher) = &mut self.publisher {
+            let codec = if publisher.shape.audio { Codec::Opus } else { Codec::Vp8 };
+            publisher.payload_type = payload_type(&self.rtc, codec)?;
+            let mut direct = self.rtc.direct_api();
+            let stream = direct.stream_tx_by_mid(publisher.mid.as_str().into(), None);
+            publisher.ssrc = *stream.context("nothing to send on")?.ssrc();
+        }
+        for (index, subscription) in self.subscriptions.iter_mut().enumerate() {
+            let mut direct = self.rtc.direct_api();
+            let stream = direct.stream_rx_by_mid(subscription.mid.as_str().into(), None);
+            let stream = stream.context("the answer names no SSRC for a slot")?;
+            subscription.ssrc = *stream.ssrc();
+            self.repairs.extend(stream.rtx().map(|ssrc| *ssrc));
+            self.by_ssrc.insert(subscription.ssrc, index);
+        }
+        self.handle_timeout(now, outbox);
+        Ok(())
+    }
+
+    /// The wired-up subscriptions carry these publishers from now on, in order.
+    pub fn expect(&mut self, slot: usize, publisher: u16) {
+        self.subscriptions[slot].publisher = Some(publisher);
+    }
+
+    pub fn start_publishing(&mut self, at: Instant) {
+        if let Some(publisher) = &mut self.publisher {
+            publisher.start(at);
+        }
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        let publisher = self.publisher.as_ref().and_then(Publisher::deadline);
+        [self.rtc_deadline, publisher, self.next_feedback, self.next_report].into_iter().flatten().min()
+    }
+
+    pub fn handle_datagram(&mut self, now: Instant, source: SocketAddr, datagram: &[u8], outbox: &mut Outbox) {
+        match datagram.first() {
+            Some(128..=191) => self.handle_media(now, datagram),
+            Some(first) => {
+                if (20..=63).contains(first) {
+                    // DTLS comes by the path that ICE chose; so shall our media go.
+                    self.remote = Some(source);
+                }
+                let Ok(contents) = datagram.try_into() else { return };
+                let receive = Receive { proto: Protocol::Udp, source, destination: self.local, contents };
+                self.input(now, Input::Receive(now, receive), outbox);
+            }
+            None => {}
+        }
+    }
+
+    pub fn handle_timeout(&mut self, now: Instant, outbox: &mut Outbox) {
+        if self.rtc_deadline.is_none_or(|at| at <= now) {
+            self.input(now, Input::Timeout(now), outbox);
+        }
+        if let Some(remote) = self.remote {
+            outbox.destination = remote;
+        }
+        if let Err(error) = self.send_media(now, outbox) {
+            self.failed = Some(error.to_string());
+        }
+    }
+
+    fn input(&mut self, now: Instant, input: Input<'_>, outbox: &mut Outbox) {
+        let result = self.rtc.handle_input(input).map_err(|error| anyhow!(error));
+        if let Err(error) = result.and_then(|()| self.drain(now, outbox)) {
+            self.failed = Some(error.to_string());
+        }
+        if !self.rtc.is_alive() {
+            self.failed.get_or_insert_with(|| "the association ended".to_owned());
+            self.rtc_deadline = None;
+        }
+    }
+
+    fn drain(&mut self, now: Instant, outbox: &mut Outbox) -> Result<()> {
+        loop {
+            match self.rtc.poll_output()? {
+                Output::Timeout(at) => {
+                    self.rtc_deadline = Some(at.max(now + Duration::from_micros(100)));
+                    return Ok(());
+                }
+                Output::Transmit(transmit) => {
+                    // Media is ours: two writers under one SRTP key would use nonces twice.
+                    if !matches!(transmit.contents.first(), Some(128..=191)) {
+                        let start = outbox.begin();
+                        outbox.destination = transmit.destination;
+                        outbox.buffer().extend_from_slice(&transmit.contents);
+                        outbox.end(start);
+                    }
+                }
+                Output::Event(Event::Connected) => {
+                    let material = self.keys.get().context("connected without keys")?;
+                    self.srtp = Some(Srtp::new(material, true)?);
+                    self.connected_at = Some(now);
+                }
+                Output::Event(_) => {}
+            }
+        }
+    }
+
+    fn send_media(&mut self, now: Instant, outbox: &mut Outbox) -> Result<(), srtp::SrtpError> {
+        let Some(srtp) = &mut self.srtp else { return Ok(()) };
+        let stamp = (now - self.epoch).as_nanos() as u64;
+        let sequence = &mut self.transport_sequence;
+        if let Some(publisher) = &mut self.publisher {
+            publisher.handle_timeout(now, stamp, &mut srtp.send, self.ids, sequence, outbox)?;
+        }
+        let sender = self.publisher.as_ref().map_or(RECEIVER_SSRC, |publisher| publisher.ssrc);
+        if self.next_feedback.is_some_and(|at| at <= now) {
+            self.next_feedback = None;
+            self.arrivals.sort_unstable();
+            let media = self.subscriptions.first().map_or(0, |subscription| subscription.ssrc);
+            while !self.arrivals.is_empty() {
+                let start = outbox.begin();
+                let count = self.feedback_count;
+                let taken = rtcp::write_feedback(sender, media, count, &self.arrivals, outbox.buffer());
+                srtp.send.seal_rtcp(outbox.buffer(), start)?;
+                outbox.end(start);
+                self.feedback_count = count.wrapping_add(1);
+                self.arrivals.drain(..taken.max(1));
+            }
+        }
+        if self.next_report.is_some_and(|at| at <= now) {
+            self.next_report = Some(now + REPORT_INTERVAL);
+            let arrived = stamp / 1000;
+            let blocks = self.subscriptions.iter().filter_map(|subscription| {
+                let (last_report, at) = subscription.last_report.unwrap_or((0, arrived));
+                let delay = ((arrived - at) * 65_536 / 1_000_000) as u32;
+                let highest = subscription.sequences.highest()?;
+                Some(rtcp::Block { ssrc: subscription.ssrc, highest, last_report, delay })
+            });
+            let blocks: Vec<_> = blocks.collect();
+            for blocks in blocks.chunks(rtcp::REPORTS_MAX) {
+                let start = outbox.begin();
+                rtcp::write_receiver_report(sender, blocks, outbox.buffer());
+                srtp.send.seal_rtcp(outbox.buffer(), start)?;
+                outbox.end(start);
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_media(&mut self, now: Instant, datagram: &[u8]) {
+        match datagram.get(1) {
+            Some(192..=223) => self.handle_rtcp(now, datagram),
+            Some(_) => self.handle_rtp(now, datagram),
+            None => {}
+        }
+    }
+
+    fn handle_rtp(&mut self, now: Instant, datagram: &[u8]) {
+        let Some(srtp) = &self.srtp else { return };
+        let Some(packet) = rtp::parse(datagram, self.ids) else {
+            self.faults.forged += 1;
+            return;
+        };
+        if let Some(sequence) = packet.transport_sequence {
+            let arrived = (now - self.epoch).as_micros() as u64;
+            self.arrivals.push((self.arrival_sequences.extend(sequence), arrived));
+            self.next_feedback.get_or_insert(now + FEEDBACK_INTERVAL);
+        }
+        let Some(&index) = self.by_ssrc.get(&packet.ssrc) else {
+            self.faults.strangers += u64::from(!self.repairs.contains(&packet.ssrc));
+            return;
+        };
+        let subscription = &mut self.subscriptions[index];
+        let sequence = subscription.sequences.extend(packet.sequence);
+        self.received += 1;
+        if !subscription.is_known() || self.received.is_multiple_of(DECRYPT_ONE_IN) {
+            let clear = srtp.receive.open_rtp(datagram, packet.length, sequence, &mut self.scratch);
+            match clear.ok().and_then(|payload| Payload::read(payload, subscription.audio)) {
+                Some(mark) => {
+                    subscription.handle_mark(sequence, mark, &mut self.faults);
+                    if let Some(latencies) = &mut self.latencies {
+                        latencies.push((now - self.epoch).as_nanos() as u64 - mark.stamp);
+                    }
+                    if self.first_media_at.is_none() {
+                        self.first_media_at = Some(now);
+                        self.next_report = Some(now + REPORT_INTERVAL);
+                    }
+                }
+                None => self.faults.forged += 1,
+            }
+        }
+        subscription.count(sequence, &mut self.faults);
+    }
+
+    fn handle_rtcp(&mut self, now: Instant, datagram: &[u8]) {
+        let Some(srtp) = &self.srtp else { return };
+        let Ok(packet) = srtp.receive.open_rtcp(datagram) else {
+            self.faults.forged += 1;
+            return;
+        };
+        for incoming in rtcp::parse(&packet) {
+            match incoming {
+                rtcp::Incoming::KeyframeRequest { ssrc } => {
+                    if let Some(publisher) = self.publisher.as_mut().filter(|publisher| publisher.ssrc == ssrc) {
+                        publisher.handle_keyframe_request();
+                    }
+                }
+                rtcp::Incoming::SenderReport { ssrc, ntp_middle } => {
+                    if let Some(&index) = self.by_ssrc.get(&ssrc) {
+                        let arrived = (now - self.epoch).as_micros() as u64;
+                        self.subscriptions[index].last_report = Some((ntp_middle, arrived));
+                    }
+                }
+                rtcp::Incoming::Feedback | rtcp::Incoming::Other => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The load: all clients with their sockets in one loop on one core.
+
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use focus_signaling::wire::{self, ClientMessage, ServerMessage};
+use mio::net::UdpSocket;
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use crate::client::outbox::Outbox;
+use crate::client::subscription::Faults;
+use crate::client::{Client, Plan};
+use crate::signalling::{News, Signalling, What};
+
+const WAKER: Token = Token(usize::MAX);
+/// Receive buffer of a client: what a room of 25 sends it in 200 ms.
+const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
+/// Datagrams taken from one socket before the others have their turn.
+const READ_AT_ONCE: usize = 256;
+
+/// One client with all that hangs on it.
+pub struct Member {
+    pub client: Client,
+    pub socket: UdpSocket,
+    /// When the WebSocket request went out.
+    pub opened_at: Option<Instant>,
+    /// The id of what it publishes, once the answer has come.
+    pub track: Option<String>,
+    pub answered: bool,
+    /// Taken as soon as the answer is there: a track, and the publisher behind it.
+    pub subscribe_to: Option<(String, u16)>,
+    offer: Option<wire::Offer>,
+    scheduled: Option<Instant>,
+    left: bool,
+}
+
+/// See the module.
+pub struct Load {
+    pub members: Vec<Member>,
+    /// Datagrams that the kernel did not take: the load lost them, not the server.
+    pub send_failures: u64,
+    epoch: Instant,
+    local: IpAddr,
+    signalling: Signalling,
+    poll: Poll,
+    events: Events,
+    deadlines: BTreeSet<(Instant, usize)>,
+    outbox: Outbox,
+    buffer: Vec<u8>,
+}
+
+impl Load {
+    pub fn new(server: SocketAddr) -> Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        // Which of our addresses faces the server; nothing is sent for this.
+        let probe = std::net::UdpSocket::bind(("0.0.0.0", 0))?;
+        probe.connect(server)?;
+        Ok(Self {
+            members: Vec::new(),
+            send_failures: 0,
+            epoch: Instant::now(),
+            local: probe.local_addr()?.ip(),
+            signalling: Signalling::start(server, waker)?,
+            poll,
+            events: Events::with_capacity(1024),
+            deadlines: BTreeSet::new(),
+            outbox: Outbox::default(),
+            buffer: vec![0; 2048],
+        })
+    }
+
+    /// Begins to join a client; answers its number.
+    pub fn join(&mut self, conference: &str, plan: Plan) -> Result<usize> {
+        let member = self.members.len();
+        let mut socket = bind(self.local)?;
+        self.poll.registry().register(&mut socket, Token(member), Interest::READABLE)?;
+        let (client, sdp, tracks) = Client::new(Instant::now(), self.epoch, socket.local_addr()?, plan)?;
+        self.members.push(Member {
+            client,
+            socket,
+            opened_at: None,
+            track: None,
+            answered: false,
+            subscribe_to: None,
+            offer: Some(wire::Offer { sdp, seq: 1, tracks }),
+            scheduled: None,
+            left: false,
+        });
+        self.signalling.join(member, conference);
+        Ok(member)
+    }
+
+    /// Subscribes a slot to what `publisher` publishes.
+    pub fn subscribe(&mut self, member: usize, wants: &[(usize, usize)]) -> Result<()> {
+        let mut tracks = Vec::new();
+        for (slot, publisher) in wants {
+            let from = &self.members[*publisher];
+            let track = from.track.clone().context("the publisher has no track")?;
+            let id = from.client.plan.id;
+            let client = &mut self.members[member].client;
+            client.expect(*slot, id);
+            tracks.push(want(track, &client.subscriptions[*slot]));
+        }
+        self.signalling.send(member, ClientMessage::Subscribe(wire::Subscribe { tracks }));
+        Ok(())
+    }
+
+    /// Leaves for good; what it still gets counts for nothing.
+    pub fn leave(&mut self, member: usize) {
+        self.signalling.send(member, ClientMessage::Leave(wire::Leave { code: "left".to_owned(), reason: None }));
+        self.members[member].left = true;
+        if let Some(at) = self.members[member].scheduled.take() {
+            self.deadlines.remove(&(at, member));
+        }
+        let _ = self.poll.registry().deregister(&mut self.members[member].socket);
+    }
+
+    pub fn publish_from(&mut self, member: usize, at: Instant) {
+        self.members[member].client.start_publishing(at);
+        self.schedule(member);
+    }
+
+    /// Runs until `done`, or fails after `timeout`.
+    pub fn run_until(&mut self, what: &str, timeout: Duration, mut done: impl FnMut(&Self) -> bool) -> Result<()> {
+        let end = Instant::now() + timeout;
+        while !done(self) {
+            if Instant::now() > end {
+                bail!("{what}: not within {timeout:?}");
+            }
+            self.turn(end)?;
+        }
+        Ok(())
+    }
+
+    pub fn run_for(&mut self, time: Duration) -> Result<()> {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            self.turn(end)?;
+        }
+        Ok(())
+    }
+
+    /// All that receivers hold against the server.
+    pub fn faults(&self) -> Faults {
+        let mut faults = Faults::default();
+        for member in &self.members {
+            faults += member.client.faults;
+        }
+        faults
+    }
+
+    fn turn(&mut self, until: Instant) -> Result<()> {
+        let now = Instant::now();
+        while let Some(&(at, member)) = self.deadlines.first()
+            && at <= now
+        {
+            self.deadlines.pop_first();
+            self.members[member].scheduled = None;
+            self.members[member].client.handle_timeout(Instant::now(), &mut self.outbox);
+            self.after(member)?;
+        }
+        let next = self.deadlines.first().map_or(until, |(at, _)| until.min(*at));
+        let wait = next.saturating_duration_since(Instant::now());
+        if let Err(error) = self.poll.poll(&mut self.events, Some(wait))
+            && error.kind() != ErrorKind::Interrupted
+        {
+            return Err(error.into());
+        }
+        let ready: Vec<Token> = self.events.iter().map(|event| event.token()).collect();
+        for token in ready {
+            match token {
+                WAKER => {
+                    while let Some(news) = self.signalling.poll() {
+                        self.handle_news(news)?;
+                    }
+                }
+                Token(member) => self.read(member)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Edge-triggered: everything there is, or another turn is asked for.
+    fn read(&mut self, member: usize) -> Result<()> {
+        for _ in 0..READ_AT_ONCE {
+            match self.members[member].socket.recv_from(&mut self.buffer) {
+                Ok((length, source)) => {
+                    let datagram = &self.buffer[..length];
+                    let client = &mut self.members[member].client;
+                    client.handle_datagram(Instant::now(), source, datagram, &mut self.outbox);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return self.after(member),
+                // ICMP about something that was sent before.
+                Err(_) => {}
+            }
+        }
+        self.after(member)?;
+        self.poll.registry().reregister(&mut self.members[member].socket, Token(member), Interest::READABLE)?;
+        Ok(())
+    }
+
+    /// Sends what a client has to send and takes its next deadline.
+    fn after(&mut self, member: usize) -> Result<()> {
+        let of = &self.members[member];
+        for (destination, datagram) in self.outbox.datagrams() {
+            if of.socket.send_to(datagram, destination).is_err() {
+                self.send_failures += 1;
+            }
+        }
+        self.outbox.clear();
+        if let (Some(failure), false) = (&of.client.failed, of.left) {
+            bail!("client {member}: {failure}");
+        }
+        self.schedule(member);
+        Ok(())
+    }
+
+    fn schedule(&mut self, member: usize) {
+        let of = &mut self.members[member];
+        let deadline = if of.left { None } else { of.client.deadline() };
+        if of.scheduled == deadline {
+            return;
+        }
+        if let Some(old) = std::mem::replace(&mut of.scheduled, deadline) {
+            self.deadlines.remove(&(old, member));
+        }
+        if let Some(deadline) = deadline {
+            self.deadlines.insert((deadline, member));
+        }
+    }
+
+    fn handle_news(&mut self, News { member, what }: News) -> Result<()> {
+        let of = &mut self.members[member];
+        match what {
+            What::Opening(at) => of.opened_at = Some(at),
+            What::Closed(_) if of.left => {}
+            What::Closed(why) => bail!("client {member}: {why}"),
+            What::Message(ServerMessage::Welcome(_)) => {
+                let offer = of.offer.take().context("welcome twice")?;
+                self.signalling.send(member, ClientMessage::Offer(offer));
+            }
+            What::Message(ServerMessage::Answer(answer)) => {
+                of.answered = true;
+                of.track = answer.tracks.first().map(|track| track.track.clone());
+                of.client.handle_answer(Instant::now(), &answer.sdp, &mut self.outbox)?;
+                if let Some((track, publisher)) = of.subscribe_to.take() {
+                    of.client.expect(0, publisher);
+                    let tracks = vec![want(track, &of.client.subscriptions[0])];
+                    self.signalling.send(member, ClientMessage::Subscribe(wire::Subscribe { tracks }));
+                }
+                self.after(member)?;
+            }
+            What::Message(ServerMessage::Error(error)) => bail!("client {member}: {} {}", error.errcode, error.error),
+            What::Message(ServerMessage::Leave(leave)) if !of.left => bail!("client {member} was sent away: {}", leave.code),
+            What::Message(_) => {}
+        }
+        Ok(())
+    }
+}
+
+fn want(track: String, slot: &crate::client::subscription::Subscription) -> wire::Want {
+    let size = |pixels| (!slot.audio).then_some(pixels);
+    wire::Want { track, mid: Some(slot.mid.clone()), width: size(640), height: size(360), fps: None, off: false }
+}
+
+/// A client's socket. No GRO: a sink that takes segments whole would hide what it costs to split them.
+pub fn bind(local: IpAddr) -> Result<UdpSocket> {
+    let socket = std::net::UdpSocket::bind((local, 0))?;
+    socket.set_nonblocking(true)?;
+    // The kernel caps this at net.core.rmem_max.
+    let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER);
+    Ok(UdpSocket::from_std(socket))
+}

@@ -1,0 +1,39 @@
+//! The data channel that later signalling will use.
+
+use std::time::Duration;
+
+use sfu_core::{Command, Event};
+use sfu_testkit::{ClientSetup, Path, Setup, World};
+
+use crate::story;
+
+fn with_channel(name: &str) -> ClientSetup {
+    ClientSetup { data_channel: true, ..ClientSetup::caller(name) }
+}
+
+fn heard(w: &World) -> Vec<Vec<u8>> {
+    let data = |event: &Event| if let Event::Data { data, .. } = event { Some(data.clone()) } else { None };
+    w.foci[0].seen.iter().filter_map(|(_, event)| data(event)).collect()
+}
+
+fn both_ways(w: &mut World) {
+    let [a, b] = [w.join(with_channel("alice")), w.join(ClientSetup::caller("bob"))];
+    w.run_until("it opens", Duration::from_secs(40), |w| w.clients[a].data_open);
+    let mut sent = Vec::new();
+    for n in 0..20u8 {
+        let message = vec![n; 1 + usize::from(n) * 150];
+        w.with(a, |client, now| client.send_data(now, &message));
+        sent.push(message.clone());
+        let peer = w.peer_of(a);
+        w.command(0, 0, Command::SendData { peer, data: message });
+        w.run_for(Duration::from_millis(20));
+    }
+    w.run_until("all came", Duration::from_secs(20), |w| w.clients[a].data.len() == 20 && heard(w).len() == 20);
+    assert_eq!(w.clients[a].data, sent);
+    assert_eq!(heard(w), sent);
+    w.until_all_get_all(&[a, b]);
+}
+
+story!(messages_go_both_ways_in_order, Setup::default(), both_ways);
+
+story!(messages_survive_loss, Setup::over(Path { loss: 0.1, reorder: 0.05, ..Path::default() }), both_ways);
