@@ -1,4 +1,35 @@
-//! `sfu-bench`: see `benches/scoreboard.md`.
+//! `sfu-bench`: what a media server costs, counted at real clients. `benches/scoreboard.md` has the figures and says how
+//! they are made.
+
+mod allocations;
+mod cli;
 mod client;
+mod engine;
+mod fanout;
+mod http;
+mod idle;
+mod limit;
+mod load;
+mod machine;
 mod payload;
-fn main() {}
+mod report;
+mod server;
+mod signalling;
+mod stats;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+#[global_allocator]
+static ALLOCATOR: allocations::Counting = allocations::Counting;
+
+fn main() -> ExitCode {
+    match cli::Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sfu-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,6 +1,7 @@
-//! Payload descriptors of all codecs, and the numbers of an outgoing stream that is fed with whatever they say.
+//! The RTP header, payload descriptors of all codecs, and the numbers of an outgoing stream that is fed with whatever
+//! they say.
 //!
-//! The input is packets: a byte of flags, a byte that moves the sequence number, a length, a payload.
+//! The input is one RTP packet, or payloads: a byte of flags, a byte that moves the sequence number, a length, a payload.
 
 #![no_main]
 
@@ -14,12 +15,51 @@ use sfu_core::{
     codec::{Codec, CodecName},
     forward::rewriter::Rewriter,
     io::{Extensions, Packet},
-    rtp::{self, vp8},
+    rtp::{
+        self,
+        header::{Fixed, Header, HeaderWriter},
+        vp8,
+    },
 };
 
 const CODECS: [CodecName; 5] = [CodecName::Opus, CodecName::Vp8, CodecName::Vp9, CodecName::Av1, CodecName::H264];
 
 fuzz_target!(|data: &[u8]| {
+    read_header(data);
+    rewrite(data);
+});
+
+/// Header and elements lie within the packet, and what is written again is read again.
+fn read_header(packet: &[u8]) {
+    let Some(header) = Header::parse(packet) else { return };
+    assert!(header.length >= 12 && header.length <= packet.len());
+    let payload = &packet[header.length..];
+    if let Some(length) = header.unpadded(payload) {
+        assert!(length <= payload.len() && (header.padding || length == payload.len()));
+    }
+    let elements: Vec<(u8, &[u8])> = header.extensions(packet).collect();
+    assert!(elements.iter().map(|(_, value)| value.len()).sum::<usize>() <= header.length - 12);
+
+    let fixed = Fixed {
+        payload_type: header.payload_type,
+        marker: header.marker,
+        sequence: header.sequence,
+        timestamp: header.timestamp,
+        ssrc: header.ssrc,
+    };
+    let mut out = [0; 512];
+    let mut writer = HeaderWriter::new(&mut out, fixed);
+    let fitting = |(id, value): &(u8, &[u8])| (1..=14).contains(id) && (1..=16).contains(&value.len());
+    elements.iter().for_each(|(id, value)| {
+        writer.extension(*id, value);
+    });
+    let length = writer.finish();
+    let again = Header::parse(&out[..length]).expect("what we write is a header");
+    assert_eq!((again.sequence, again.timestamp, again.ssrc), (header.sequence, header.timestamp, header.ssrc));
+    assert!(again.extensions(&out).eq(elements.into_iter().filter(fitting)));
+}
+
+fn rewrite(data: &[u8]) {
     let mut now = Instant::now();
     let mut rewriter = Rewriter::new(0x7fff, u32::MAX, 0x7fff);
     let mut sequence = 1_u64 << 16;
@@ -67,4 +107,4 @@ fuzz_target!(|data: &[u8]| {
             }
         }
     }
-});
+}

@@ -9,7 +9,7 @@ use crate::story;
 
 /// One who comes with little, so that three hundred of them are bearable.
 fn guest(number: usize) -> ClientSetup {
-    let publish = if number % 8 == 0 { vec![Publish::CAMERA_SINGLE] } else { vec![Publish::MICROPHONE] };
+    let publish = if number.is_multiple_of(8) { vec![Publish::CAMERA_SINGLE] } else { vec![Publish::MICROPHONE] };
     ClientSetup::caller(&format!("guest {number}")).publishing(&publish).wanting(Wants::All { width: 320, height: 180 })
 }
 

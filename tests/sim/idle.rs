@@ -12,7 +12,10 @@ story!(an_idle_hour_leaves_all_as_it_was, Setup::workers(2, 2), |w| {
     w.run_secs(3600);
     assert!(all.iter().all(|client| w.clients[*client].is_connected() && w.clients[*client].lives == 1));
     let after = w.foci[0].gauges();
-    assert_eq!((before.sessions, before.participants, before.conferences), (after.sessions, after.participants, after.conferences));
+    assert_eq!(
+        (before.sessions, before.participants, before.conferences),
+        (after.sessions, after.participants, after.conferences)
+    );
     assert_eq!((after.tracks, after.subscriptions, after.used_tokens), (0, 0, 0));
     assert_eq!(w.foci[0].leftovers(), leftovers);
     // STUN answers and RTCP, and little of either.

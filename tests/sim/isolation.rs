@@ -8,8 +8,14 @@ use sfu_testkit::{ClientSetup, Setup, World};
 use crate::story;
 
 fn want(track: &str, mid: &str) -> ClientMessage {
-    let want =
-        Want { track: track.into(), mid: Some(mid.into()), width: Some(1280), height: Some(720), fps: None, off: false };
+    let want = Want {
+        track: track.into(),
+        mid: Some(mid.into()),
+        width: Some(1280),
+        height: Some(720),
+        fps: None,
+        off: false,
+    };
     ClientMessage::Subscribe(Subscribe { tracks: vec![want] })
 }
 

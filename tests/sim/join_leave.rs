@@ -64,7 +64,9 @@ story!(a_late_joiner_sees_a_picture_quickly, Setup::default(), |w| {
 
 story!(a_viewer_sees_and_is_not_seen, Setup::default(), |w| {
     let [a, v] = [w.join(caller(0)), w.join(ClientSetup::viewer("viewer"))];
-    w.run_until("it sees", Duration::from_secs(3), |w| w.gets(v, a, Source::Camera) && w.gets(v, a, Source::Microphone));
+    w.run_until("it sees", Duration::from_secs(3), |w| {
+        w.gets(v, a, Source::Camera) && w.gets(v, a, Source::Microphone)
+    });
     assert!(w.clients[a].view.tracks().next().is_none());
     w.run_secs(1);
     assert_eq!(w.clients[a].received.packets, 0);

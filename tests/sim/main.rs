@@ -6,22 +6,22 @@
 mod harness;
 mod seeds;
 
-mod join_leave;
-mod resume;
-mod ice_restart;
-mod simulcast;
-mod mute;
-mod keyframes;
-mod speakers;
-mod loss;
-mod workers;
-mod isolation;
-mod hostile;
-mod tokens;
-mod drain;
 mod churn;
 mod data_channel;
-mod idle;
 mod determinism;
+mod drain;
+mod hostile;
+mod ice_restart;
+mod idle;
+mod isolation;
+mod join_leave;
+mod keyframes;
+mod loss;
+mod mute;
+mod resume;
+mod simulcast;
+mod speakers;
+mod tokens;
+mod workers;
 
 use harness::story;

@@ -23,6 +23,7 @@ story!(muted_is_silent_and_unmuted_is_back, Setup::default(), |w| {
         w.set_muted(a, source, false);
         let took = w.run_until("it is back", Duration::from_secs(2), |w| w.gets(b, a, source));
         assert!(took < Duration::from_millis(600), "{took:?}");
+        w.run_for(Duration::from_millis(100));
         assert_eq!(w.clients[b].view.subscriptions[&track].paused, None);
         w.run_secs(1);
     }

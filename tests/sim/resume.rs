@@ -8,7 +8,10 @@ use sfu_testkit::{ClientSetup, Setup};
 use crate::story;
 
 fn caller(ordinal: usize) -> ClientSetup {
-    ClientSetup { resumes_after: Some(Duration::from_secs(10)), ..ClientSetup::caller(["alice", "bob", "carol"][ordinal]) }
+    ClientSetup {
+        resumes_after: Some(Duration::from_secs(10)),
+        ..ClientSetup::caller(["alice", "bob", "carol"][ordinal])
+    }
 }
 
 story!(nothing_is_lost_while_a_socket_is, Setup::default(), |w| {

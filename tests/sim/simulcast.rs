@@ -118,7 +118,6 @@ story!(one_line_carries_one_track_after_another, Setup::default(), |w| {
     }
 });
 
-
 story!(a_line_is_used_again_when_its_track_has_ended, Setup::default(), |w| {
     let b = w.join(ClientSetup { slots: (1, 1), ..ClientSetup::viewer("bob") });
     for name in ["alice", "carol", "dave"] {

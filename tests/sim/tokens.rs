@@ -52,18 +52,22 @@ story!(a_changed_token_is_refused, Setup::default(), |w| {
     assert_eq!(w.foci[0].control.counters().joins, 1);
 });
 
-story!(a_full_conference_takes_nobody_more, {
-    let mut setup = Setup::default();
-    setup.focus.control_bounds.participants = 3;
-    setup
-}, |w| {
-    let all = w.join_many(3, |ordinal| ClientSetup::caller(["alice", "bob", "carol"][ordinal]));
-    w.until_all_get_all(&all);
-    let late = w.join(ClientSetup { resumes_after: None, ..ClientSetup::caller("dave") });
-    w.run_secs(1);
-    assert!(w.clients[late].view.has_error("M_RESOURCE_LIMIT_EXCEEDED"), "{:?}", w.clients[late].view.errors);
-    w.leave(all[0]);
-    w.run_secs(1);
-    w.rejoin(late);
-    w.until_all_get_all(&[all[1], all[2], late]);
-});
+story!(
+    a_full_conference_takes_nobody_more,
+    {
+        let mut setup = Setup::default();
+        setup.focus.control_bounds.participants = 3;
+        setup
+    },
+    |w| {
+        let all = w.join_many(3, |ordinal| ClientSetup::caller(["alice", "bob", "carol"][ordinal]));
+        w.until_all_get_all(&all);
+        let late = w.join(ClientSetup { resumes_after: None, ..ClientSetup::caller("dave") });
+        w.run_secs(1);
+        assert!(w.clients[late].view.has_error("M_RESOURCE_LIMIT_EXCEEDED"), "{:?}", w.clients[late].view.errors);
+        w.leave(all[0]);
+        w.run_secs(1);
+        w.rejoin(late);
+        w.until_all_get_all(&[all[1], all[2], late]);
+    }
+);

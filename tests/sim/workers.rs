@@ -28,7 +28,11 @@ fn served(seed: u64, setup: Setup) -> Vec<BTreeSet<What>> {
 fn one_and_four_workers_serve_alike() {
     for seed in seeds("workers::one_and_four_workers_serve_alike", SEEDS) {
         let one = served(seed, Setup::workers(1, 50));
-        assert!(one.iter().all(|client| client.len() > 3 * (100 + 30)), "{:?}", one.iter().map(BTreeSet::len).collect::<Vec<_>>());
+        assert!(
+            one.iter().all(|client| client.len() > 3 * (100 + 30)),
+            "{:?}",
+            one.iter().map(BTreeSet::len).collect::<Vec<_>>()
+        );
         for (workers, spread_at) in [(4, 50), (4, 0), (2, 2)] {
             let many = served(seed, Setup::workers(workers, spread_at));
             assert_eq!(one, many, "seed {seed}: 1 worker and {workers} spread at {spread_at}");

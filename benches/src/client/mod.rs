@@ -61,6 +61,8 @@ pub struct Client {
     pub failed: Option<String>,
     /// Nanoseconds from stamp to arrival of decrypted packets, while it is wanted.
     pub latencies: Option<Vec<u64>>,
+    /// Only the heads of datagrams come: nothing is decrypted.
+    pub heads_only: bool,
     /// Beginning of the clock that stamps are taken from.
     epoch: Instant,
     local: SocketAddr,
@@ -131,6 +133,7 @@ impl Client {
             first_media_at: None,
             failed: None,
             latencies: None,
+            heads_only: false,
             epoch,
             local,
             remote: None,
@@ -194,6 +197,11 @@ impl Client {
     /// The wired-up subscriptions carry these publishers from now on, in order.
     pub fn expect(&mut self, slot: usize, publisher: u16) {
         self.subscriptions[slot].publisher = Some(publisher);
+    }
+
+    /// What DTLS agreed on.
+    pub fn profile(&self) -> Option<str0m::crypto::dtls::SrtpProfile> {
+        self.keys.get().map(|material| material.profile)
     }
 
     pub fn start_publishing(&mut self, at: Instant) {
@@ -340,7 +348,8 @@ impl Client {
         let subscription = &mut self.subscriptions[index];
         let sequence = subscription.sequences.extend(packet.sequence);
         self.received += 1;
-        if !subscription.is_known() || self.received.is_multiple_of(DECRYPT_ONE_IN) {
+        let sampled = !subscription.is_known() || self.received.is_multiple_of(DECRYPT_ONE_IN);
+        if sampled && !self.heads_only {
             let clear = srtp.receive.open_rtp(datagram, packet.length, sequence, &mut self.scratch);
             match clear.ok().and_then(|payload| Payload::read(payload, subscription.audio)) {
                 Some(mark) => {
@@ -361,6 +370,9 @@ impl Client {
 
     fn handle_rtcp(&mut self, now: Instant, datagram: &[u8]) {
         let Some(srtp) = &self.srtp else { return };
+        if self.heads_only {
+            return;
+        }
         let Ok(packet) = srtp.receive.open_rtcp(datagram) else {
             self.faults.forged += 1;
             return;

@@ -293,7 +293,8 @@ export class Call extends Emitter<CallEvents> {
 
   #sessionEnded(reason: EndReason, detail: string): void {
     if (reason === 'session-lost') return this.#rejoin(detail);
-    if (reason === 'unreachable' && !this.#joining) return this.#rejoin(detail);
+    // The token may have run out while the socket was tried again, or be one of a focus that was replaced meanwhile.
+    if ((reason === 'unreachable' || reason === 'token-refused') && !this.#joining) return this.#rejoin(detail);
     const codes: Record<Exclude<EndReason, 'session-lost'>, CallErrorCode> = {
       left: 'removed',
       'token-refused': 'token-refused',

@@ -30,6 +30,7 @@ pub enum Disposition {
 
 /// What the control plane tells the engine to do. All but `Connect` and `Offer` answer [`Reply::Done`].
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum Command {
     /// Makes a peer that waits for an offer. Answers [`Reply::Done`].
     Connect { peer: PeerId, conference: ConferenceId, participant: ParticipantId },

@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 use focus_signaling::wire::{self, ClientMessage, ServerMessage, Source};
 use str0m::crypto::CryptoProvider;
 
-use self::call::{Call, CallEvent};
 pub use self::call::Stray;
+use self::call::{Call, CallEvent};
 pub use self::publisher::Publisher;
 pub use self::received::{Received, RtpIn, Tally};
 use self::signal::Signal;
@@ -109,9 +109,15 @@ impl ClientSetup {
 /// What a client wants done.
 #[derive(Debug)]
 pub enum Effect {
-    Datagram { source: SocketAddr, destination: SocketAddr, bytes: Vec<u8> },
+    Datagram {
+        source: SocketAddr,
+        destination: SocketAddr,
+        bytes: Vec<u8>,
+    },
     /// Open a socket. `token`: get one from the authoriser first.
-    Open { token: bool },
+    Open {
+        token: bool,
+    },
     Text(String),
     /// Close the socket.
     Close,
@@ -527,7 +533,8 @@ impl Client {
             return None;
         }
         let call = self.call.as_ref().and_then(Call::deadline);
-        let publishing = self.is_connected().then(|| self.publishers.iter().filter_map(Publisher::deadline).min()).flatten();
+        let publishing =
+            self.is_connected().then(|| self.publishers.iter().filter_map(Publisher::deadline).min()).flatten();
         [call, publishing, self.reconnect_at, self.signal.deadline()].into_iter().flatten().min()
     }
 

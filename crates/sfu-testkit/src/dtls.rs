@@ -15,9 +15,9 @@
 //! ```
 
 mod instance;
-mod wire;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -68,7 +68,10 @@ enum Mail {
     Reply(WorkerId, RequestId, Result<Reply, CommandError>),
     Event(WorkerId, Event),
     /// The worker empties this ring.
-    Ring { from: usize, to: usize },
+    Ring {
+        from: usize,
+        to: usize,
+    },
 }
 
 #[derive(Debug)]
@@ -213,8 +216,7 @@ impl Focus {
             match self.directory.owner(source, bytes) {
                 Some(owner) if owner != worker => {
                     self.rings_tally.misrouted += 1;
-                    let parcel =
-                        Parcel::Datagram { source, destination: datagram.destination, bytes: bytes.to_vec() };
+                    let parcel = Parcel::Datagram { source, destination: datagram.destination, bytes: bytes.to_vec() };
                     self.push_ring(now, worker, owner, parcel);
                 }
                 _ => self.rings_tally.unknown += 1,
@@ -414,7 +416,8 @@ impl Focus {
 
     /// The sum over the engines.
     pub fn counter(&self, name: &str) -> u64 {
-        let values = |engine: &Engine| engine.counters().iter().find(|(known, _)| *known == name).map(|(_, value)| value);
+        let values =
+            |engine: &Engine| engine.counters().iter().find(|(known, _)| *known == name).map(|(_, value)| value);
         self.engines.iter().map(|engine| values(engine).unwrap_or_else(|| panic!("no counter {name}"))).sum()
     }
 

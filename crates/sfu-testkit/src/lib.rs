@@ -3,15 +3,15 @@
 //! Nothing here runs in production. Start with [`World`]: a story adds clients, lets time pass, breaks things, and asserts
 //! what a user would notice; [`checkers`] hold what must be true in every story.
 
-pub mod world;
-pub mod client;
-pub mod focus;
-pub mod network;
-pub mod media;
 pub mod checkers;
-pub mod trace;
-pub mod random;
+pub mod client;
 pub mod dtls;
+pub mod focus;
+pub mod media;
+pub mod network;
+pub mod random;
+pub mod trace;
+pub mod world;
 
 pub use client::{ClientSetup, Publish, Wants};
 pub use focus::FocusSetup;

@@ -131,7 +131,13 @@ impl Client {
         self.drain(to_engine);
     }
 
-    pub fn take(&mut self, now: Instant, source: SocketAddr, bytes: &[u8], to_engine: &mut VecDeque<(SocketAddr, Vec<u8>)>) {
+    pub fn take(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        bytes: &[u8],
+        to_engine: &mut VecDeque<(SocketAddr, Vec<u8>)>,
+    ) {
         if self.lose > 0 {
             self.lose -= 1;
             return;

@@ -28,7 +28,8 @@ enum Direction {
     Inactive,
 }
 
-const FINGERPRINT: &str = "sha-256 0B:30:55:7A:9F:C4:E9:0E:33:58:7D:A2:C7:EC:11:36:5B:80:A5:CA:EF:14:39:5E:83:A8:CD:F2:17:3C:61:86";
+const FINGERPRINT: &str =
+    "sha-256 0B:30:55:7A:9F:C4:E9:0E:33:58:7D:A2:C7:EC:11:36:5B:80:A5:CA:EF:14:39:5E:83:A8:CD:F2:17:3C:61:86";
 
 pub fn mid_of(number: u8) -> String {
     (number % 8).to_string()

@@ -92,4 +92,3 @@ story!(a_handshake_without_an_end_is_given_up, Setup::default(), |w| {
     assert_eq!(w.foci[0].gauges().sessions, 3);
     assert_call_goes_on(w, call);
 });
-

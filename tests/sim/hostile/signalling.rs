@@ -45,7 +45,11 @@ fn bombs() -> Vec<String> {
         format!("{HEAD}{}{}", bundle(255), lines(255)),
         format!("{HEAD}{}{}", bundle(300), lines(300)),
         format!("{HEAD}a=group:BUNDLE 0\r\n{}", media("0").replace("sha-256", "md5")),
-        format!("{HEAD}a=group:BUNDLE 0\r\n{}{}", media("0"), "a=candidate:1 1 udp 1 10.0.0.1 9 typ host\r\n".repeat(2000)),
+        format!(
+            "{HEAD}a=group:BUNDLE 0\r\n{}{}",
+            media("0"),
+            "a=candidate:1 1 udp 1 10.0.0.1 9 typ host\r\n".repeat(2000)
+        ),
         format!("{HEAD}a=group:BUNDLE 0\r\n{}a=simulcast:send {}\r\n", media("0"), vec!["r"; 4000].join(";")),
         format!("{HEAD}a=group:BUNDLE 0\r\n{}", media("0").replace("a=mid:0\r\n", "")),
         format!("{HEAD}a=ice-lite\r\na=group:BUNDLE 0\r\n{}", media("0")),
@@ -141,7 +145,8 @@ story!(more_tracks_than_may_be_are_refused, Setup::default(), |w| {
     let (call, m) = call_with(w, ClientSetup::caller("mallory"));
     let tracks = (0..40).map(|n| track(&n.to_string())).collect();
     w.say(m, offer(HEAD.to_owned(), 100, tracks));
-    let wants = vec![Want { track: "t1".into(), mid: Some("0".into()), width: None, height: None, fps: None, off: false }; 600];
+    let wants =
+        vec![Want { track: "t1".into(), mid: Some("0".into()), width: None, height: None, fps: None, off: false }; 600];
     w.say(m, ClientMessage::Subscribe(Subscribe { tracks: wants }));
     w.run_for(Duration::from_millis(200));
     assert_eq!(w.clients[m].view.errors.len(), 2, "{:?}", w.clients[m].view.errors);

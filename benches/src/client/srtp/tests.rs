@@ -32,7 +32,6 @@ struct Pair {
     rtc: Rtc,
     received: Vec<RtpPacket>,
     reports: usize,
-    keyframe_requests: usize,
 }
 
 impl Pair {
@@ -42,7 +41,7 @@ impl Pair {
         let mut rtc = RtcConfig::new().set_rtp_mode(true).set_ice_lite(true).build(now);
         rtc.add_local_candidate(Candidate::host(server(), "udp").expect("candidate"));
         let answer = rtc.sdp_api().accept_offer(SdpOffer::from_sdp_string(&offer).expect("SDP")).expect("offer");
-        let mut pair = Self { now, client, rtc, received: vec![], reports: 0, keyframe_requests: 0 };
+        let mut pair = Self { now, client, rtc, received: vec![], reports: 0 };
         let mut outbox = Outbox::default();
         SdpAnswer::from_sdp_string(&answer.to_sdp_string()).expect("SDP");
         pair.client.handle_answer(now, &answer.to_sdp_string(), &mut outbox).expect("answer");

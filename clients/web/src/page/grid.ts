@@ -151,8 +151,10 @@ export class Grid {
     byId('stage-and-grid').classList.toggle('has-stage', this.#screens.size > 0);
     byId('alone').hidden = this.#people.size > 0;
     const count = this.#people.size + 1;
-    const width = this.#grid.offsetWidth - 2 * PADDING;
-    const height = this.#grid.offsetHeight - 2 * PADDING;
+    // Not `offsetWidth`, which rounds up: half a pixel too much puts a tile on the next line.
+    const box = this.#grid.getBoundingClientRect();
+    const width = Math.floor(box.width) - 2 * PADDING;
+    const height = Math.floor(box.height) - 2 * PADDING;
     const columns = bestColumns(count, width, height, GAP);
     const fitting = tileWidth(count, columns, width, height, GAP);
     // On a small page tiles may scroll rather than become stamps. A scroll bar that came otherwise would take the width

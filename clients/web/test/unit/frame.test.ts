@@ -101,6 +101,14 @@ test('H264: parameter sets and 3 bytes of the slice stay clear, no start code ap
   }
 });
 
+test('H264: zeros at the end of the clear part count for emulation prevention', async () => {
+  const frame = concat(start4, hex('650000'), bytes(40, 11));
+  const sealed = await sealFrame('h264', frame, (metadata, plaintext) => seal(key, 1n, metadata, plaintext));
+  // The SFrame header of counter 1 is 01, which would make a start code.
+  assert.equal(toHex(sealed.subarray(0, 9)), '000000016500000301');
+  assert.equal(toHex(await opening('h264', sealed)), toHex(frame));
+});
+
 test('H264: a packetizer may change the length of start codes and add zeros at the end', async () => {
   const frame = concat(start4, sps, start4, pps, start4, slice(5, 100, 1));
   const sealed = await sealing('h264', frame);

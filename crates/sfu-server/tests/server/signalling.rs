@@ -1,5 +1,6 @@
 use futures_util::SinkExt as _;
 use serde_json::json;
+use sfu_server::node::Node;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::harness::{Client, config, get, node, token};
@@ -65,9 +66,14 @@ async fn an_offer_is_answered_with_candidates_of_this_machine() {
 
 #[tokio::test]
 async fn without_an_authoriser_nobody_is_let_in() {
-    let dev = node(true).await;
+    // Not even with a token that is signed with this server's own key.
+    let key = std::env::temp_dir().join(format!("sfu-closed-{}", std::process::id()));
+    let [mut open, mut closed] = [config(true), config(false)];
+    (open.auth.signing_key_file, closed.auth.signing_key_file) = (Some(key.clone()), Some(key.clone()));
+    let dev = Node::start(open).await.expect("started");
     let token = token(dev.http_addr(), "room", "Ada").await;
-    let node = node(false).await;
+    let node = Node::start(closed).await.expect("started");
+    std::fs::remove_file(&key).expect("made by the first");
     let mut client = Client::open(node.http_addr()).await;
     client.send(json!({ "t": "hello", "id": 1, "b": { "v": 1, "token": token } })).await;
     let (code, error) = client.closed().await;
@@ -92,7 +98,7 @@ async fn only_this_subprotocol_is_spoken() {
 async fn pages_of_other_hosts_are_refused_unless_listed() {
     let mut config = config(true);
     config.http.allowed_origins = vec!["https://call.example".into()];
-    let node = sfu_server::node::Node::start(config).await.expect("started");
+    let node = Node::start(config).await.expect("started");
     let to = node.http_addr();
     let open = async |origin: String| Client::try_open(to, Some("rust-sfu.v1"), &[("origin", origin)]).await;
     assert_eq!(status(open("https://evil.example".into()).await), 403);

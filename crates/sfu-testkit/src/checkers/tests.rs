@@ -87,7 +87,7 @@ fn each_fault_is_found() {
     assert_found(&changed(|p| payload(p, 6, 4)), "TL0PICIDX");
     assert_found(&changed(|p| drop(p.remove(3))), "missing");
     assert_found(&changed(|p| p[3].sequence = 2), "used twice");
-    assert_found(&changed(|p| p[3].marker = false), "ends before its end");
+    assert_found(&changed(|p| p[5].marker = false), "ends before its end");
     assert_found(&changed(|p| p[2].marker = true), "marker");
     assert_found(&changed(|p| p[3].timestamp += 1), "two timestamps");
     assert_found(&changed(|p| p[6].timestamp = 0), "time does not advance");

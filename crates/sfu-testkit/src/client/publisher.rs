@@ -180,7 +180,11 @@ impl Publisher {
                 let passed = at - self.began.unwrap_or(at);
                 let timestamp = (passed.as_nanos() * u128::from(self.clock) / 1_000_000_000) as u32;
                 let timestamp = self.first_timestamp.wrapping_add(timestamp);
-                if self.is_video() { self.send_pictures(now, call, conference, timestamp) } else { self.send_sound(now, call, conference, timestamp) }
+                if self.is_video() {
+                    self.send_pictures(now, call, conference, timestamp)
+                } else {
+                    self.send_sound(now, call, conference, timestamp)
+                }
             }
         }
     }
@@ -236,8 +240,14 @@ impl Publisher {
             for packet in 0..count {
                 let start = packet == 0;
                 let mut payload = Vec::with_capacity(VIDEO_BYTES + 8);
-                Descriptor { start, picture_id: state.picture_id, tl0_pic_idx: state.tl0, tid, keyframe: start && keyframe }
-                    .write(&mut payload);
+                Descriptor {
+                    start,
+                    picture_id: state.picture_id,
+                    tl0_pic_idx: state.tl0,
+                    tid,
+                    keyframe: start && keyframe,
+                }
+                .write(&mut payload);
                 Canary { layer: index as u8, frame: state.frame, index: packet, count, keyframe, tid, ..canary }
                     .write(VIDEO_BYTES, &mut payload);
                 if self.garbage {

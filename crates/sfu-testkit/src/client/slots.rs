@@ -56,7 +56,11 @@ impl Slots {
                 continue;
             }
             let size = (track.kind == Kind::Video).then_some((width, height));
-            match self.slots.iter_mut().find(|slot| slot.kind == track.kind && slot.track.is_none() && slot.mid.is_some()) {
+            match self
+                .slots
+                .iter_mut()
+                .find(|slot| slot.kind == track.kind && slot.track.is_none() && slot.mid.is_some())
+            {
                 Some(slot) => {
                     slot.track = Some(track.track.clone());
                     slot.size = size;
@@ -111,7 +115,10 @@ impl Slots {
 
     /// The first m-line of a kind that has been agreed on.
     pub fn first(&self, kind: Kind) -> usize {
-        self.slots.iter().position(|slot| slot.kind == kind && slot.mid.is_some()).unwrap_or_else(|| panic!("no {kind:?} slot"))
+        self.slots
+            .iter()
+            .position(|slot| slot.kind == kind && slot.mid.is_some())
+            .unwrap_or_else(|| panic!("no {kind:?} slot"))
     }
 }
 

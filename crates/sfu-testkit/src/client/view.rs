@@ -85,7 +85,9 @@ impl View {
     }
 
     pub fn tracks(&self) -> impl Iterator<Item = (&Participant, &Track)> {
-        self.participants.values().flat_map(|participant| participant.tracks.iter().map(move |track| (participant, track)))
+        self.participants
+            .values()
+            .flat_map(|participant| participant.tracks.iter().map(move |track| (participant, track)))
     }
 
     pub fn track(&self, id: &str) -> Option<&Track> {

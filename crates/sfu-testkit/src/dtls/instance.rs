@@ -35,8 +35,13 @@ enum State {
     /// Nothing that counts has come yet.
     Hello,
     /// Both hellos are known; the other side has not proved that it derived the same secret.
-    Finished { secret: [u8; 32], certificate: Vec<u8> },
-    Connected { secret: [u8; 32] },
+    Finished {
+        secret: [u8; 32],
+        certificate: Vec<u8>,
+    },
+    Connected {
+        secret: [u8; 32],
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,13 +149,15 @@ impl Instance {
             return;
         };
         match record {
-            Record::Data { sequence, tag, data } if tag == protect(secret, !self.active, sequence, &data) => {
-                if self.open_once(sequence) {
+            Record::Data { sequence, tag, data } => {
+                let genuine = tag == protect(secret, !self.active, sequence, &data);
+                if genuine && self.open_once(sequence) {
                     self.out.push_back(Out::Data(data));
                 }
             }
-            Record::Close { tag } if tag == protect(secret, !self.active, u64::MAX, &[]) => {
-                if self.close == Close::Open {
+            Record::Close { tag } => {
+                let genuine = tag == protect(secret, !self.active, u64::MAX, &[]);
+                if genuine && self.close == Close::Open {
                     self.close = Close::Closing;
                     self.out.push_back(Out::Closed);
                 }

@@ -22,9 +22,7 @@ impl Directory {
                 self.addresses.insert(*address, (worker, *peer));
             }
             Event::AddressRemoved { peer, address } => {
-                if self.addresses.get(address) == Some(&(worker, *peer)) {
-                    self.addresses.remove(address);
-                }
+                self.addresses.retain(|known, owner| known != address || *owner != (worker, *peer));
             }
             Event::Disconnected { peer, .. } => {
                 self.addresses.retain(|_, owner| *owner != (worker, *peer));

@@ -84,9 +84,14 @@ impl World {
             for from in publishers.iter().filter(|from| *from != to) {
                 for (ordinal, publish) in self.clients[*from].setup.publish.iter().enumerate() {
                     let tally = self.clients[*to].received.from(*from, ordinal as u8);
-                    let pause = tally.last_at.map_or(Duration::MAX, |last| self.instant() - last).max(tally.longest_gap);
+                    let pause =
+                        tally.last_at.map_or(Duration::MAX, |last| self.instant() - last).max(tally.longest_gap);
                     let what = publish.source;
-                    assert!(pause < longest, "client {to} got no {what:?} of {from} for {pause:?}\n{}", self.describe());
+                    assert!(
+                        pause < longest,
+                        "client {to} got no {what:?} of {from} for {pause:?}\n{}",
+                        self.describe()
+                    );
                 }
             }
         }

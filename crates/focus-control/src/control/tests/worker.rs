@@ -81,6 +81,7 @@ impl Worker {
                 self.end_track(track, events);
             }
             Command::Candidate { .. } | Command::SendData { .. } => {}
+            other => panic!("control never orders {other:?}"),
         }
         Ok(Reply::Done)
     }

@@ -50,8 +50,10 @@ fn a_developer_is_told_of_loopback_and_of_everything_else() {
         assert!(told.contains(&format!("{ip}:7882<{ip}:7882")), "{ip} in {told:?}");
     }
     assert!(!told.iter().any(|t| t.contains("fe80") || t.contains("169.254")), "{told:?}");
-    let behind_nat = addresses(&ALL, &["203.0.113.7"], true);
-    assert!(behind_nat.candidates().len() > 3, "advertise adds to them");
+    let behind_nat = self::told(&addresses(&ALL, &["203.0.113.7"], true));
+    for ip in ["127.0.0.1:7882<127.0.0.1", "10.0.0.5:7882<10.0.0.5", "203.0.113.7:7882<10.0.0.5"] {
+        assert!(behind_nat.contains(&format!("{ip}:7882")), "{ip} in {behind_nat:?}");
+    }
 }
 
 #[test]

@@ -1,0 +1,242 @@
+//! The command line.
+
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::{Args, Parser, Subcommand};
+use str0m::crypto::dtls::SrtpProfile;
+
+use crate::client::publisher::MediaShape;
+use crate::machine::Cores;
+use crate::server::{self, Server};
+use crate::{engine, fanout, idle, limit, machine, report, stats};
+
+/// Load harness: what a media server costs, counted at real clients
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// CPU per forwarded packet, latency, memory and join time of a server in a call of lean clients
+    Fanout(FanoutArgs),
+    /// What connected peers cost that carry nothing
+    Idle(IdleArgs),
+    /// The same packets, sealed and sent by a bare loop: the limit of this machine
+    Limit(LimitArgs),
+    /// The engine alone, in process and without sockets: CPU and allocations per forwarded packet
+    Engine(EngineArgs),
+}
+
+/// What publishers send.
+#[derive(Debug, Clone, Args)]
+pub struct MediaArgs {
+    /// Audio: a packet each 20 ms. Otherwise video: 25 frames a second of 8 packets
+    #[arg(long)]
+    audio: bool,
+    /// Bytes of an RTP payload [default: 1100, audio 80]
+    #[arg(long)]
+    size: Option<usize>,
+    /// Each video payload is up to so many bytes longer or shorter
+    #[arg(long, default_value_t = 1)]
+    size_jitter: usize,
+}
+
+impl MediaArgs {
+    pub fn shape(&self) -> MediaShape {
+        match self.audio {
+            true => MediaShape::audio(self.size.unwrap_or(80)),
+            false => MediaShape::video(self.size.unwrap_or(1100), self.size_jitter),
+        }
+    }
+}
+
+/// Which server.
+#[derive(Debug, Clone, Args)]
+pub struct ServerArgs {
+    /// A server that runs already with --dev, as http://host:port. Without it one is started and pinned
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
+    /// Process of that server on this machine, to measure its CPU time and memory
+    #[arg(long, requires = "server")]
+    server_pid: Option<u32>,
+    /// The server to start [default: sfu-server beside this program]
+    #[arg(long, value_name = "FILE")]
+    server_binary: Option<PathBuf>,
+}
+
+impl ServerArgs {
+    pub fn start(&self, cores: Cores) -> Result<Server> {
+        if let Some(url) = &self.server {
+            let host = url.strip_prefix("http://").context("--server wants http://host:port")?;
+            let mut addresses = host.trim_end_matches('/').to_socket_addrs().context("--server")?;
+            let address: SocketAddr = addresses.next().context("--server names no address")?;
+            return Ok(Server::running(address, self.server_pid));
+        }
+        let binary = self.server_binary.clone().map_or_else(server::default_binary, Ok)?;
+        Server::start(&binary, cores)
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct FanoutArgs {
+    /// Receivers. As many as publishers: one room where all publish and get all others
+    #[arg(long, default_value_t = 50)]
+    pub subscribers: usize,
+    #[arg(long, default_value_t = 1)]
+    pub publishers: usize,
+    /// The measured window, such as 10s
+    #[arg(long, default_value = "10s")]
+    pub duration: Period,
+    #[arg(long, default_value_t = 5)]
+    pub runs: usize,
+    /// Leaves the bare loop out
+    #[arg(long)]
+    pub no_limit: bool,
+    /// Accepted for scripts: the last line on stdout always is JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub media: MediaArgs,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct IdleArgs {
+    #[arg(long, default_value_t = 200)]
+    pub peers: usize,
+    #[arg(long, default_value = "10s")]
+    pub duration: Period,
+    /// Accepted for scripts: the last line on stdout always is JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+struct LimitArgs {
+    /// Receivers of each publisher
+    #[arg(long, default_value_t = 50)]
+    subscribers: usize,
+    #[arg(long, default_value_t = 1)]
+    publishers: usize,
+    #[arg(long, default_value = "5s")]
+    duration: Period,
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+    /// AES-128-GCM instead of AES-256-GCM
+    #[arg(long)]
+    aes128: bool,
+    #[command(flatten)]
+    media: MediaArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct EngineArgs {
+    /// As for fanout
+    #[arg(long, default_value_t = 50)]
+    pub subscribers: usize,
+    #[arg(long, default_value_t = 1)]
+    pub publishers: usize,
+    /// Seconds of media, in virtual time
+    #[arg(long, default_value = "10s")]
+    pub duration: Period,
+    #[arg(long, default_value_t = 5)]
+    pub runs: usize,
+    #[command(flatten)]
+    pub media: MediaArgs,
+}
+
+impl Cli {
+    pub fn run(self) -> Result<()> {
+        let cores = Cores::find()?;
+        machine::raise_open_files()?;
+        machine::pin(cores.load)?;
+        match self.command {
+            Command::Fanout(args) => fanout::run(&args, cores),
+            Command::Idle(args) => idle::run(&args, cores),
+            Command::Limit(args) => run_limit(&args, cores),
+            Command::Engine(args) => engine::run(&args, cores),
+        }
+    }
+}
+
+fn run_limit(args: &LimitArgs, cores: Cores) -> Result<()> {
+    ensure!(args.publishers > 0 && args.subscribers > 0, "at least one of each");
+    let profile = if args.aes128 { SrtpProfile::AEAD_AES_128_GCM } else { SrtpProfile::AEAD_AES_256_GCM };
+    let shape = args.media.shape();
+    let duration = args.duration.into();
+    let load = limit::Load { publishers: args.publishers, receivers: args.subscribers, shape, profile, duration };
+    let mut runs = Vec::new();
+    for _ in 0..args.runs.max(1) {
+        let ns = limit::measure(load, cores)?;
+        eprintln!("  {ns:.0} ns per packet");
+        runs.push(ns);
+    }
+    let median = stats::median_by(&runs, |ns| *ns).context("no runs")?;
+    report::print(&report::Limit {
+        command: "limit",
+        subscribers: args.subscribers,
+        publishers: args.publishers,
+        audio: shape.audio,
+        size: shape.size,
+        cipher: format!("{profile:?}"),
+        limit_ns: runs[median],
+        limit_min: runs.iter().copied().fold(f64::INFINITY, f64::min),
+        limit_max: runs.iter().copied().fold(0.0, f64::max),
+    })
+}
+
+/// `500ms`, `10s`, `2m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period(Duration);
+
+impl From<Period> for Duration {
+    fn from(period: Period) -> Self {
+        period.0
+    }
+}
+
+impl FromStr for Period {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no duration: write one like 500ms, 10s or 2m");
+        let unit = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let number: u64 = text[..unit].parse().map_err(|_| wrong())?;
+        let ms = match &text[unit..] {
+            "ms" => Some(number),
+            "s" => number.checked_mul(1000),
+            "m" => number.checked_mul(60_000),
+            _ => None,
+        };
+        ms.filter(|ms| *ms > 0).map(|ms| Self(Duration::from_millis(ms))).ok_or_else(wrong)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!("1500ms".parse(), Ok(Period(Duration::from_millis(1500))));
+        assert_eq!("2m".parse(), Ok(Period(Duration::from_secs(120))));
+        for bad in ["10", "s", "0s", "-1s", "1h", "99999999999999999999s"] {
+            assert!(bad.parse::<Period>().is_err(), "{bad}");
+        }
+    }
+}
