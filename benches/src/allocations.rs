@@ -22,7 +22,10 @@ fn count(bytes: usize) {
     let _ = BYTES.try_with(|sum| sum.set(sum.get() + bytes as u64));
 }
 
-#[expect(unsafe_code, reason = "an allocator is an unsafe trait; everything is handed through to the system's unchanged")]
+#[expect(
+    unsafe_code,
+    reason = "an allocator is an unsafe trait; everything is handed through to the system's unchanged"
+)]
 // SAFETY: each method passes its arguments to `System` and returns what that returns; counting allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

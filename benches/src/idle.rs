@@ -22,14 +22,14 @@ pub fn run(args: &IdleArgs, cores: Cores) -> Result<()> {
     let server = args.server.start(cores)?;
     let memory = || server.pid.map(resident).transpose();
     let cpu = || server.pid.map(Cpu::of).transpose();
+    let plan = |index: usize| Plan { id: index as u16, publish: None, audio_slots: 1, video_slots: 1 };
+    Load::warm_up(server.address, &[plan(0)])?;
     let mut load = Load::new(server.address)?;
-    load.run_for(Duration::from_secs(1))?;
     let empty = memory()?;
     for first in (0..args.peers).step_by(JOINING_AT_ONCE) {
         let batch = first..args.peers.min(first + JOINING_AT_ONCE);
         for index in batch.clone() {
-            let plan = Plan { id: index as u16, publish: None, audio_slots: 1, video_slots: 1 };
-            load.join(&format!("idle-{}", index / CONFERENCE), plan)?;
+            load.join(&format!("idle-{}", index / CONFERENCE), plan(index))?;
         }
         load.run_until("connecting", JOIN_TIMEOUT, |load| {
             batch.clone().all(|member| load.members[member].client.connected_at.is_some())

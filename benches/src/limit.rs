@@ -96,7 +96,9 @@ fn send(load: Load, cores: Cores, addresses: &[SocketAddr]) -> Result<Sent> {
     let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     let _ = socket2::SockRef::from(&socket).set_send_buffer_size(SEND_BUFFER);
     let state = UdpSocketState::new((&socket).into())?;
-    let targets = addresses.iter().map(|address| Ok(Target { address: *address, keys: keys(load.profile, address)?, sequence: 1 }));
+    let targets = addresses
+        .iter()
+        .map(|address| Ok(Target { address: *address, keys: keys(load.profile, address)?, sequence: 1 }));
     let mut targets: Vec<Target> = targets.collect::<Result<_, SrtpError>>()?;
     let size = load.shape.size + load.shape.jitter;
     let payload = vec![0xa5; size];

@@ -19,6 +19,7 @@ use crate::signalling::{News, Signalling, What};
 const WAKER: Token = Token(usize::MAX);
 /// Receive buffer of a client: what a room of 25 sends it in 200 ms.
 const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
+const WARM_TIMEOUT: Duration = Duration::from_secs(30);
 /// Datagrams taken from one socket before the others have their turn.
 const READ_AT_ONCE: usize = 256;
 
@@ -93,6 +94,17 @@ impl Load {
         });
         self.signalling.join(member, conference);
         Ok(member)
+    }
+
+    /// Lets a client of each kind come and go, so that what the server sets up once is not counted as a peer's.
+    pub fn warm_up(server: SocketAddr, plans: &[Plan]) -> Result<()> {
+        let mut load = Self::new(server)?;
+        for plan in plans {
+            let member = load.join("warm-up", *plan)?;
+            load.run_until("warming up", WARM_TIMEOUT, |load| load.members[member].client.connected_at.is_some())?;
+            load.leave(member);
+        }
+        load.run_for(Duration::from_secs(1))
     }
 
     /// Subscribes a slot to what `publisher` publishes.
@@ -256,7 +268,9 @@ impl Load {
                 self.after(member)?;
             }
             What::Message(ServerMessage::Error(error)) => bail!("client {member}: {} {}", error.errcode, error.error),
-            What::Message(ServerMessage::Leave(leave)) if !of.left => bail!("client {member} was sent away: {}", leave.code),
+            What::Message(ServerMessage::Leave(leave)) if !of.left => {
+                bail!("client {member} was sent away: {}", leave.code)
+            }
             What::Message(_) => {}
         }
         Ok(())

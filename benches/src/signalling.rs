@@ -5,8 +5,8 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use focus_signaling::wire::{self, ClientMessage, ServerMessage};
 use focus_signaling::Envelope;
+use focus_signaling::wire::{self, ClientMessage, ServerMessage};
 use futures_util::{SinkExt as _, StreamExt as _};
 use mio::Waker;
 use tokio::net::TcpStream;
@@ -50,9 +50,9 @@ impl Signalling {
         let (sender, news) = mpsc::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let reporter = Reporter { sender, waker };
-        std::thread::Builder::new()
-            .name("signalling".into())
-            .spawn(move || runtime.block_on(tokio::task::LocalSet::new().run_until(serve(server, receiver, reporter))))?;
+        std::thread::Builder::new().name("signalling".into()).spawn(move || {
+            runtime.block_on(tokio::task::LocalSet::new().run_until(serve(server, receiver, reporter)))
+        })?;
         Ok(Self { orders, news })
     }
 
@@ -124,12 +124,8 @@ async fn socket(
     let stream = TcpStream::connect(server).await?;
     stream.set_nodelay(true)?;
     let (mut socket, _) = tokio_tungstenite::client_async(request, stream).await?;
-    let hello = wire::Hello {
-        v: wire::VERSION,
-        token: Some(access.token),
-        resume: None,
-        client: Some("sfu-bench".to_owned()),
-    };
+    let hello =
+        wire::Hello { v: wire::VERSION, token: Some(access.token), resume: None, client: Some("sfu-bench".to_owned()) };
     let mut id = 0;
     let mut text = |message: ClientMessage| {
         id += 1;

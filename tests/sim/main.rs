@@ -16,6 +16,7 @@ mod idle;
 mod isolation;
 mod join_leave;
 mod keyframes;
+mod keys;
 mod loss;
 mod mute;
 mod resume;

@@ -1,5 +1,8 @@
 //! Who is let in.
 
+use std::time::Duration;
+
+use focus_signaling::wire::Source;
 use sfu_testkit::{ClientSetup, Setup, World};
 
 use crate::story;
@@ -25,21 +28,21 @@ story!(a_token_is_good_once, Setup::default(), |w| {
 });
 
 story!(a_token_ages, Setup::default(), |w| {
-    let token = w.mint(0, "alice", 1);
+    let token = w.mint(0, "alice", 1, true);
     w.run_secs(60);
-    let fresh = w.mint(0, "bob", 1);
+    let fresh = w.mint(0, "bob", 1, true);
     w.run_secs(70);
     assert_eq!(try_token(w, &token), Some(4401));
     assert_eq!(try_token(w, &fresh), None);
 });
 
 story!(a_token_of_another_focus_is_refused, Setup { foci: 2, ..Setup::default() }, |w| {
-    let token = w.mint(1, "alice", 1);
+    let token = w.mint(1, "alice", 1, true);
     assert_eq!(try_token(w, &token), Some(4401));
 });
 
 story!(a_changed_token_is_refused, Setup::default(), |w| {
-    let token = w.mint(0, "alice", 1);
+    let token = w.mint(0, "alice", 1, true);
     let at = (w.seed as usize * 7919) % token.len();
     let mut changed = token.clone().into_bytes();
     changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
@@ -71,3 +74,17 @@ story!(
         w.until_all_get_all(&[all[1], all[2], late]);
     }
 );
+
+story!(who_may_not_publish_may_watch, Setup::default(), |w| {
+    let a = w.join(ClientSetup::caller("alice"));
+    let token = w.mint(0, "bob", 1, false);
+    let b = w.add(ClientSetup::caller("bob"));
+    w.open_with(b, &token);
+    w.run_secs(1);
+    assert!(w.clients[b].view.has_error("M_FORBIDDEN"));
+    assert_eq!(w.foci[0].gauges().tracks, 2);
+    let token = w.mint(0, "carol", 1, false);
+    let c = w.add(ClientSetup::viewer("carol"));
+    w.open_with(c, &token);
+    w.run_until("carol sees", Duration::from_secs(3), |w| w.gets(c, a, Source::Camera));
+});

@@ -148,10 +148,7 @@ mod tests {
         assert_eq!(length % 4, 0);
         out.extend_from_slice(b"payload");
         let parsed = parse(&out[3..], ids).expect("an RTP packet");
-        assert_eq!(
-            parsed,
-            Parsed { length, sequence: 0xfffe, ssrc: 0x0102_0304, transport_sequence: Some(0xabcd) }
-        );
+        assert_eq!(parsed, Parsed { length, sequence: 0xfffe, ssrc: 0x0102_0304, transport_sequence: Some(0xabcd) });
         assert_eq!(parse(&out[3..3 + length - 1], ids), None, "cut within the extensions");
         assert_eq!(parse(b"\x00\x01", ids), None);
     }

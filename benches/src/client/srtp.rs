@@ -69,9 +69,8 @@ impl Srtp {
             return Err(SrtpError::Material(bytes.len()));
         }
         let (keys, salts) = bytes.split_at(2 * key_len);
-        let direction = |index: usize| {
-            Direction::new(&keys[index * key_len..][..key_len], &salts[index * SALT..][..SALT])
-        };
+        let direction =
+            |index: usize| Direction::new(&keys[index * key_len..][..key_len], &salts[index * SALT..][..SALT]);
         let (own, other) = if client { (0, 1) } else { (1, 0) };
         Ok(Self { send: direction(own)?, receive: direction(other)? })
     }

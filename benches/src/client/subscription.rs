@@ -95,9 +95,8 @@ impl Subscription {
 
     /// How many of these numbers of the publisher came.
     pub fn delivered(&self, numbers: Range<u64>) -> u64 {
-        let is_seen = |number: &u64| {
-            self.seen.get((number / 64) as usize).is_some_and(|word| word >> (number % 64) & 1 == 1)
-        };
+        let is_seen =
+            |number: &u64| self.seen.get((number / 64) as usize).is_some_and(|word| word >> (number % 64) & 1 == 1);
         numbers.filter(is_seen).count() as u64
     }
 }

@@ -1,5 +1,5 @@
 //! The configuration: one typed tree. Its doc comments and defaults are also the text of `deploy/config.example.toml`
-//! ([`example`]), and its shape is what unknown keys are measured against ([`load`]).
+//! ([`example()`]), and its shape is what unknown keys are measured against ([`load()`]).
 //!
 //! Few knobs, by rule: a number that an operator cannot judge is a constant beside the code that needs it.
 
@@ -41,7 +41,7 @@ tree! {
 section! {
     /// The call page, the signalling WebSocket, and health checks.
     Http {
-        /// Where to listen. Put a reverse proxy in front, or set [tls], before you open it to the network:
+        /// Where to listen. Put a reverse proxy in front, or set tls.cert, before you open it to the network:
         /// browsers give a page no camera without HTTPS, except on localhost.
         listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
         /// Web pages on other hosts that may connect, as origins. Pages from the same host always may.
@@ -50,7 +50,7 @@ section! {
 }
 
 section! {
-    /// TLS for [http] without a reverse proxy: both files, or neither. They are read at start.
+    /// TLS for the page and signalling without a reverse proxy: both files, or neither. They are read at start.
     Tls {
         /// Certificate chain, PEM, the server's own certificate first.
         cert: Option<PathBuf> = None, example r#""/etc/sfu-server/tls/fullchain.pem""#;
@@ -79,7 +79,7 @@ section! {
     Metrics {
         /// Whether `/metrics` is served at all.
         enabled: bool = true;
-        /// Where to serve them. Not set: on 127.0.0.1:9478, or with --dev on [http] itself.
+        /// Where to serve them. Not set: on 127.0.0.1:9478, or with --dev on http.listen itself.
         listen: Option<SocketAddr> = None, example r#""127.0.0.1:9478""#;
     }
 }
@@ -114,7 +114,7 @@ section! {
 section! {
     /// What the machine shall bear. What is beyond is refused with an error that the client understands.
     Limits {
-        /// TCP connections to [http] at once, idle ones included.
+        /// TCP connections to http.listen at once, idle ones included.
         connections: usize = 4096;
         /// Participants on this server at once.
         participants: usize = 2000;

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use focus_control::token::Minter;
+use focus_control::token::{LIFETIME_DEFAULT, Mint, Minter};
 use focus_control::{ConnectionId, Control, ControlBounds, ControlConfig, Gauges, RequestId, WallClock, WorkerId};
 use focus_signaling::{CloseCode, Connection};
 use sfu_core::{
@@ -169,14 +169,8 @@ impl Focus {
     }
 
     /// A token, as the authoriser of this focus would mint one now.
-    pub fn mint(&mut self, now: Instant, identity: &str, conference: &str, name: &str) -> String {
-        let mint = focus_control::token::Mint {
-            identity,
-            conference,
-            name,
-            publish: true,
-            lifetime: focus_control::token::LIFETIME_DEFAULT,
-        };
+    pub fn mint(&mut self, now: Instant, identity: &str, conference: &str, publish: bool) -> String {
+        let mint = Mint { identity, conference, name: identity, publish, lifetime: LIFETIME_DEFAULT };
         let unix = self.clock.unix + (now - self.clock.instant);
         self.minter.mint(&mint, unix, self.random.rng()).expect("a mintable token")
     }
@@ -219,7 +213,7 @@ impl Focus {
                     let parcel = Parcel::Datagram { source, destination: datagram.destination, bytes: bytes.to_vec() };
                     self.push_ring(now, worker, owner, parcel);
                 }
-                _ => self.rings_tally.unknown += 1,
+                _ => { self.rings_tally.unknown += 1; if bytes[0]>=128 { eprintln!("DBG unknown at focus {:?} {} {:?}", now, source, &bytes[..4]); } }
             }
         }
         self.pump_engine(now, worker);
@@ -274,7 +268,7 @@ impl Focus {
                         Parcel::Datagram { source, destination, bytes } => {
                             let datagram = Datagram { source, destination, contents: &bytes };
                             if self.engines[to].handle_datagram(now, datagram) == Disposition::Unknown {
-                                self.rings_tally.unknown += 1;
+                                self.rings_tally.unknown += 1; if bytes[0]>=128 { eprintln!("DBG unknown after ring {}", source); }
                             }
                         }
                         Parcel::Relay(message) => {

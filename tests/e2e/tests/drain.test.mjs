@@ -34,6 +34,8 @@ test('the call goes on after the server was replaced', { skip: need('chromium', 
   const second = await parts.server({ port: first.port, env });
   await Promise.all(everybody.map((one) => until(`${one.name} is back`, async () => (await one.state()) === 'joined', { deadlineMs: 40_000, describe: async () => `${await one.state()} ${one.console.slice(-5).join(' | ')}` })));
   t.diagnostic(`all were back ${Date.now() - restarted} ms after the restart`);
+  // Those that had asked the first server for a token just before it ended had to ask again.
+  t.diagnostic(`tokens of the first server that the second refused: ${everybody.flatMap((one) => one.console).filter((line) => /M_UNAUTHORIZED/.test(line)).length}`);
   await allSeeAll(everybody);
   await flowing(everybody, { ms: 3000 });
   assert.equal((await second.metrics()).sum('sfu_participants'), 3);

@@ -60,8 +60,7 @@ impl Pair {
             for _ in 0..10 {
                 for (_, datagram) in outbox.datagrams() {
                     let contents = datagram.try_into().expect("datagram");
-                    let receive =
-                        Receive { proto: Protocol::Udp, source: client(), destination: server(), contents };
+                    let receive = Receive { proto: Protocol::Udp, source: client(), destination: server(), contents };
                     self.rtc.handle_input(Input::Receive(self.now, receive)).expect("input");
                     drain(&mut self.rtc, &mut to_client, &mut self.received);
                 }

@@ -22,7 +22,7 @@ pub(crate) const SIGNALLING_PATH: &str = "/rtc/v1";
 /// Body of a request. The largest has a conference and a name.
 const BODY_BYTES_MAX: usize = 8 * 1024;
 
-/// Everything that [http] serves.
+/// Everything that `http.listen` serves.
 pub(crate) fn router(state: Arc<NodeState>) -> Router {
     let api = Router::new()
         .route("/healthz", get(healthz))

@@ -157,9 +157,9 @@ impl World {
     }
 
     /// A token for a conference of a focus, as its authoriser mints one now.
-    pub fn mint(&mut self, focus: usize, identity: &str, conference: u32) -> String {
+    pub fn mint(&mut self, focus: usize, identity: &str, conference: u32, publish: bool) -> String {
         let now = self.instant();
-        self.foci[focus].mint(now, identity, &format!("conference {conference}"), identity)
+        self.foci[focus].mint(now, identity, &format!("conference {conference}"), publish)
     }
 
     /// Joins with this token and no other.

@@ -187,7 +187,7 @@ impl World {
             Hello::Fresh => {
                 let setup = &self.clients[client].setup;
                 let (identity, conference) = (setup.identity.clone(), format!("conference {}", setup.conference));
-                Some(self.foci[home].mint(now, &identity, &conference, &identity))
+                Some(self.foci[home].mint(now, &identity, &conference, true))
             }
         };
         self.clients[client].handle_open(now, token);

@@ -74,8 +74,8 @@ fn an_empty_focus_is_drained_at_once_and_a_second_drain_can_only_be_sooner() {
     let mut w = World::new();
     w.join("alice", "call");
     w.control.drain(w.now, ms(5_000));
-    w.control.drain(w.now, ms(9_000));
     w.control.drain(w.now, ms(1_000));
+    w.control.drain(w.now, ms(9_000));
     w.pass(ms(999));
     assert_eq!(w.drained, 0);
     w.pass(ms(1));

@@ -1,22 +1,22 @@
 //! `sfu-bench fanout`: what a forwarded packet costs a real server in a real call.
 //!
-//! One run, in order: everybody joins (memory per peer) · a second of silence (idle cost) · subscriptions and media,
-//! until every subscription has its first packet · a warm-up · the measured window · the limit loop · probes that join
-//! a small call of their own on the same server (join time). The idle cost is reported beside, not subtracted: a server's
-//! timers are part of what forwarding costs.
+//! One run, in order: two clients come and go · everybody joins (memory per peer) · a second of silence (idle cost) ·
+//! subscriptions and media, until every subscription has its first packet · a warm-up · the measured window · the limit
+//! loop · probes that join a small call of their own on the same server (join time). The idle cost is reported beside,
+//! not subtracted: a server's timers are part of what forwarding costs.
+
+mod probe;
+mod room;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
-use str0m::crypto::dtls::SrtpProfile;
+use anyhow::{Context as _, Result, ensure};
 
+use self::room::Room;
 use crate::cli::FanoutArgs;
-use crate::client::Plan;
-use crate::client::publisher::MediaShape;
 use crate::limit;
 use crate::load::Load;
 use crate::machine::{Cores, Cpu, resident};
-use crate::payload::SIZE_MIN;
 use crate::report;
 use crate::stats::{median_by, percentile};
 
@@ -30,62 +30,6 @@ const WARM_UP: Duration = Duration::from_secs(2);
 const DRAIN: Duration = Duration::from_millis(500);
 /// A run that lost more is none.
 const LOSS_MAX: f64 = 0.001;
-const LIMIT_DURATION: Duration = Duration::from_secs(3);
-const PROBES: usize = 9;
-/// Between two probes: more than the server waits between two key-frame requests to one publisher, and no multiple of
-/// a frame interval, so that they fall on all phases of it.
-const PROBE_INTERVAL: Duration = Duration::from_millis(373);
-
-/// What the arguments mean.
-#[derive(Debug, Clone, Copy)]
-struct Room {
-    publishers: usize,
-    subscribers: usize,
-    mesh: bool,
-    shape: MediaShape,
-    duration: Duration,
-}
-
-impl Room {
-    fn new(args: &FanoutArgs) -> Result<Self> {
-        let shape = args.media.shape();
-        ensure!(args.publishers > 0 && args.subscribers > 0, "at least one of each");
-        ensure!(shape.size >= SIZE_MIN + shape.jitter, "a packet needs {} bytes at least", SIZE_MIN + shape.jitter);
-        ensure!(shape.size <= 1200, "1200 bytes at most: with headers it must fit an Ethernet frame");
-        let (publishers, subscribers) = (args.publishers, args.subscribers);
-        let mesh = publishers == subscribers && publishers > 1;
-        Ok(Self { publishers, subscribers, mesh, shape, duration: args.duration.into() })
-    }
-
-    /// Receivers of each publisher.
-    fn receivers(&self) -> usize {
-        if self.mesh { self.subscribers - 1 } else { self.subscribers }
-    }
-
-    fn subscriptions(&self) -> usize {
-        self.publishers * self.receivers()
-    }
-
-    fn clients(&self) -> usize {
-        if self.mesh { self.publishers } else { self.publishers + self.subscribers }
-    }
-
-    fn plan(&self, index: usize) -> Plan {
-        let publishes = index < self.publishers;
-        let slots = match (self.mesh, publishes) {
-            (true, _) => self.publishers - 1,
-            (false, true) => 0,
-            (false, false) => self.publishers,
-        };
-        let (audio_slots, video_slots) = if self.shape.audio { (slots, 0) } else { (0, slots) };
-        Plan { id: index as u16, publish: publishes.then_some(self.shape), audio_slots, video_slots }
-    }
-
-    fn limit(&self, profile: SrtpProfile) -> limit::Load {
-        let (publishers, receivers) = (self.publishers, self.receivers());
-        limit::Load { publishers, receivers, shape: self.shape, profile, duration: LIMIT_DURATION.min(self.duration) }
-    }
-}
 
 /// All runs; prints the median one. An error if one of them is no run.
 pub fn run(args: &FanoutArgs, cores: Cores) -> Result<()> {
@@ -93,7 +37,12 @@ pub fn run(args: &FanoutArgs, cores: Cores) -> Result<()> {
     let mut runs = Vec::new();
     let mut failures = 0;
     for number in 1..=args.runs.max(1) {
-        eprintln!("run {number} of {}: {} publishers, {} subscriptions", args.runs, room.publishers, room.subscriptions());
+        eprintln!(
+            "run {number} of {}: {} publishers, {} subscriptions",
+            args.runs,
+            room.publishers,
+            room.subscriptions()
+        );
         match run_once(args, room, cores) {
             Ok(report) => {
                 describe(&report);
@@ -106,7 +55,8 @@ pub fn run(args: &FanoutArgs, cores: Cores) -> Result<()> {
         }
     }
     let median = median_by(&runs, |run| run.ns_per_forwarded_packet.unwrap_or_default()).context("no valid run")?;
-    let extreme = |of: fn(&report::Fanout) -> Option<f64>, pick: fn(f64, f64) -> f64| runs.iter().filter_map(of).reduce(pick);
+    let extreme =
+        |of: fn(&report::Fanout) -> Option<f64>, pick: fn(f64, f64) -> f64| runs.iter().filter_map(of).reduce(pick);
     let report = report::Fanout {
         runs: runs.len(),
         ns_min: extreme(|run| run.ns_per_forwarded_packet, f64::min),
@@ -124,8 +74,8 @@ fn run_once(args: &FanoutArgs, room: Room, cores: Cores) -> Result<report::Fanou
     let server = args.server.start(cores)?;
     let memory = || server.pid.map(resident).transpose();
     let cpu = || server.pid.map(Cpu::of).transpose();
+    Load::warm_up(server.address, &[room.plan(0), room.plan(room.clients() - 1)])?;
     let mut load = Load::new(server.address)?;
-    load.run_for(SETTLE)?;
     let empty = memory()?;
 
     let conference = format!("bench-{}", std::process::id());
@@ -142,7 +92,8 @@ fn run_once(args: &FanoutArgs, room: Room, cores: Cores) -> Result<report::Fanou
     let connected = memory()?;
     let (idle_from, idle_since) = (cpu()?, Instant::now());
     load.run_for(SETTLE)?;
-    let idle = cpu()?.zip(idle_from).map(|(now, from)| now.since(from).0.as_secs_f64() / idle_since.elapsed().as_secs_f64());
+    let idle =
+        cpu()?.zip(idle_from).map(|(now, from)| now.since(from).0.as_secs_f64() / idle_since.elapsed().as_secs_f64());
 
     subscribe(&mut load, room)?;
     publish(&mut load, room);
@@ -173,7 +124,8 @@ fn run_once(args: &FanoutArgs, room: Room, cores: Cores) -> Result<report::Fanou
     let mut delivered = 0;
     let mut expected = 0;
     for (member, subscription) in load.members.iter().flat_map(|m| m.client.subscriptions.iter().map(move |s| (m, s))) {
-        let publisher = usize::from(subscription.publisher.with_context(|| format!("{} expects nobody", member.client.plan.id))?);
+        let publisher =
+            usize::from(subscription.publisher.with_context(|| format!("{} expects nobody", member.client.plan.id))?);
         let window = from[publisher]..to[publisher];
         expected += window.end - window.start;
         delivered += subscription.delivered(window);
@@ -194,13 +146,14 @@ fn run_once(args: &FanoutArgs, room: Room, cores: Cores) -> Result<report::Fanou
         sent as f64 > 0.97 * frames_due * room.shape.burst as f64,
         "the load did not keep its pace: {sent} packets sent"
     );
-    let keyframe_requests = load.members.iter().filter_map(|m| m.client.publisher.as_ref()).map(|p| p.keyframe_requests).sum();
+    let keyframe_requests =
+        load.members.iter().filter_map(|m| m.client.publisher.as_ref()).map(|p| p.keyframe_requests).sum();
     let profile = load.members[0].client.profile().context("no keys")?;
     let limit_ns = match args.no_limit {
         true => None,
         false => Some(limit::measure(room.limit(profile), cores)?),
     };
-    let (mut join, mut connect) = probe(&mut load, room)?;
+    let (mut join, mut connect) = probe::probe(&mut load, room)?;
 
     let per_packet = |time: Duration| time.as_nanos() as f64 / delivered as f64;
     let spent = cpu_to.zip(cpu_from).map(|(to, from)| to.since(from));
@@ -257,42 +210,6 @@ fn publish(load: &mut Load, room: Room) {
         let phase = room.shape.interval * publisher as u32 / room.publishers as u32;
         load.publish_from(publisher, start + phase);
     }
-}
-
-/// Nanoseconds from the WebSocket request to the first media, and to the connection, of clients that join one by one.
-fn probe(load: &mut Load, room: Room) -> Result<(Vec<u64>, Vec<u64>)> {
-    let conference = format!("probes-{}", std::process::id());
-    let plan = |id: usize, publish| {
-        let (audio_slots, video_slots) = match (publish, room.shape.audio) {
-            (Some(_), _) => (0, 0),
-            (None, audio) => (usize::from(audio), usize::from(!audio)),
-        };
-        Plan { id: id as u16, publish, audio_slots, video_slots }
-    };
-    let publisher = load.join(&conference, plan(load.members.len(), Some(room.shape)))?;
-    load.run_until("connecting", JOIN_TIMEOUT, |load| load.members[publisher].client.connected_at.is_some())?;
-    load.publish_from(publisher, Instant::now());
-    load.run_for(SETTLE)?;
-    let track = load.members[publisher].track.clone().context("the publisher has no track")?;
-    let (mut join, mut connect) = (Vec::new(), Vec::new());
-    for _ in 0..PROBES {
-        let member = load.join(&conference, plan(load.members.len(), None))?;
-        load.members[member].subscribe_to = Some((track.clone(), load.members[publisher].client.plan.id));
-        load.run_until("a probe's first packet", FIRST_MEDIA_TIMEOUT, |load| {
-            load.members[member].client.first_media_at.is_some()
-        })?;
-        let of = &load.members[member];
-        let since = |at: Option<Instant>| at.zip(of.opened_at).map(|(at, from)| (at - from).as_nanos() as u64);
-        join.extend(since(of.client.first_media_at));
-        connect.extend(since(of.client.connected_at));
-        load.leave(member);
-        load.run_for(PROBE_INTERVAL)?;
-    }
-    if load.faults().total() > 0 {
-        bail!("wrong packets arrived at a probe: {:?}", load.faults());
-    }
-    load.leave(publisher);
-    Ok((join, connect))
 }
 
 fn describe(run: &report::Fanout) {
