@@ -5,6 +5,8 @@
 # lo carries the page and the WebSocket. d0 is one end of a veth pair that leads nowhere: browsers gather ICE candidates
 # only on an interface that is no loopback, and Firefox only if there is a default route.
 set -euo pipefail
+# ip, sysctl and nft live there, and not everybody looks there.
+export PATH="$PATH:/usr/sbin:/sbin"
 
 if [ "$#" -eq 0 ]; then
   echo "usage: netns.sh COMMAND..." >&2

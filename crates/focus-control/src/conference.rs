@@ -54,7 +54,6 @@ impl Conference {
         let last = *count == 0;
         if last {
             self.workers.remove(&worker);
-            self.speakers.report(worker, Vec::new());
         }
         last
     }

@@ -251,6 +251,7 @@ impl Focus {
     }
 
     fn deliver(&mut self, now: Instant, mail: Mail) {
+        let t = (now - self.clock.instant).as_micros(); if (925_000..975_000).contains(&t) { match &mail { Mail::Ring{..} => {}, m => eprintln!("DBG {t} {}", format!("{m:?}").chars().take(160).collect::<String>()) } }
         match mail {
             Mail::Command(worker, request, command) => {
                 let reply = self.engines[worker.0].handle_command(now, command);
@@ -301,6 +302,7 @@ impl Focus {
     }
 
     fn pump_engine(&mut self, now: Instant, worker: usize) {
+        let t = (now - self.clock.instant).as_micros(); if (955_000..975_000).contains(&t) { let c = self.engines[worker].counters(); eprintln!("DBG {t} w{worker} recv {} fwd {} untr {} rs {} rr {} run {} ref {}", c.packets_received, c.packets_forwarded, c.packets_untracked, c.relays_sent, c.relays_received, c.relays_untracked, c.datagrams_refused); }
         loop {
             match self.engines[worker].poll_output() {
                 sfu_core::Output::Transmit(transmit) => {

@@ -1,4 +1,4 @@
-// Encrypted frames through real encoders, packetizers and decoders. Run it inside loop-ns.sh.
+// Encrypted frames through real encoders, packetizers and decoders. Run it inside `tests/e2e/netns.sh`.
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';

@@ -1,5 +1,5 @@
 // The call page against the fake focus: what scripts and people rely on, and how it behaves when the connection breaks.
-// Run it inside loop-ns.sh.
+// Run it inside `tests/e2e/netns.sh`.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';

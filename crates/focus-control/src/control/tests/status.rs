@@ -45,6 +45,12 @@ fn speakers_of_all_workers_are_told_loudest_first_and_not_too_often() {
     w.read(&carol);
     w.leave(&bob);
     assert_eq!(w.heard(&carol), ["speakers [31]", "left Left"]);
+    speaks(&mut w, 0, &[(&alice, 31), (&carol, 35)]);
+    w.pass(ms(200));
+    assert_eq!(w.heard(&carol), ["speakers [31, 35]"]);
+    w.leave(&alice);
+    w.pass(ms(200));
+    assert_eq!(w.heard(&carol), ["left Left", "speakers [35]"], "its worker has not noticed yet");
     speaks(&mut w, 0, &[]);
     w.pass(ms(200));
     assert_eq!(w.heard(&carol), ["speakers []"]);
