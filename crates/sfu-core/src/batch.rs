@@ -33,7 +33,10 @@ impl Batch {
         let start = self.buffer.len();
         self.buffer.extend_from_slice(datagram);
         let end = self.buffer.len();
-        if let Some(last) = self.sends.last_mut() {
+        // A send that was taken already takes nothing more.
+        if self.next < self.sends.len()
+            && let Some(last) = self.sends.last_mut()
+        {
             let length = last.range.len();
             let fits = last.source == source
                 && last.destination == destination
@@ -96,6 +99,8 @@ mod tests {
         }
         assert_eq!(drain(&mut batch), [(1, vec![100, 100, 60]), (1, vec![100]), (2, vec![100]), (2, vec![101])]);
         assert!(!batch.is_ready());
+        batch.push(address(9), address(2), &[0; 50]);
+        assert_eq!(drain(&mut batch), [(2, vec![50])], "not added to a send that is gone");
         batch.clear();
         for _ in 0..SEGMENTS_MAX + 1 {
             batch.push(address(9), address(1), &[0; 10]);

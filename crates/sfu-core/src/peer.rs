@@ -257,13 +257,14 @@ impl Peer {
             let Some(media) = self.rtc.media(mid.as_str().into()) else { continue };
             let direction: Direction = media.direction();
             let takes = |pt: &u8| media.remote_pts().iter().any(|remote| **remote == *pt);
-            let payload_types = self.codecs.iter().filter(|(pt, _)| takes(pt)).copied().collect();
+            let payload_types: Vec<_> = self.codecs.iter().filter(|(pt, _)| takes(pt)).copied().collect();
             let kind_agrees = (media.kind() == MediaKind::Audio) == (kind == Kind::Audio);
+            let usable = kind_agrees && !payload_types.is_empty();
             self.lines.push(Line {
                 mid,
                 kind,
-                receives: kind_agrees && direction.is_receiving(),
-                sends: kind_agrees && direction.is_sending(),
+                receives: usable && direction.is_receiving(),
+                sends: usable && direction.is_sending(),
                 payload_types,
             });
         }

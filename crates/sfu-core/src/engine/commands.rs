@@ -168,8 +168,11 @@ impl Engine {
     fn sync_published(&mut self, key: usize, published: &[PublishedTrack], lines: &BTreeMap<Mid, &OfferedLine>) {
         let Some(peer) = self.peers.get(key) else { return };
         let (id, conference, participant) = (peer.id, peer.conference, peer.participant);
-        let negotiated = |track: &&PublishedTrack| peer.receives_on(track.mid, track.kind);
-        let published: Vec<&PublishedTrack> = published.iter().filter(negotiated).collect();
+        let (published, refused): (Vec<&PublishedTrack>, Vec<&PublishedTrack>) =
+            published.iter().partition(|track| peer.receives_on(track.mid, track.kind));
+        // An m-line without a codec in common: the control plane must not believe in its track.
+        let never_began = refused.iter().filter(|track| !self.track_keys.contains_key(&track.track));
+        self.events.extend(never_began.map(|track| Event::TrackEnded { track: track.track }));
         let ours = |track: &Track| matches!(track.origin, Origin::Peer { peer, .. } if peer == key);
         let ended: Vec<usize> = self
             .tracks

@@ -251,3 +251,20 @@ fn bad_commands_change_nothing() {
     assert_eq!(pair.command(again), Err(CommandError::PeerExists));
     assert_eq!(pair.engine.gauges(), before);
 }
+
+#[test]
+fn a_track_without_a_codec_in_common_ends_at_once() {
+    let mut pair = Pair::new();
+    let peer = PeerId(1);
+    pair.command(Command::Connect { peer, conference: CONFERENCE, participant: ParticipantId(1) }).expect("connect");
+    let mut rtc = RtcConfig::new().clear_codecs().enable_pcmu(true, false).build(pair.now);
+    let mut api = rtc.sdp_api();
+    let mid = api.add_media(MediaKind::Audio, Direction::SendOnly, None, None, None);
+    let (offer, _) = api.apply().expect("changes");
+    let mid = Mid::new(&mid).expect("mid");
+    let track = PublishedTrack { mid, track: TrackId(5), kind: Kind::Audio, width: 0, height: 0, muted: false };
+    pair.command(Command::Offer { peer, sdp: offer.to_sdp_string(), published: vec![track] }).expect("offer");
+    pair.run(Duration::from_millis(10));
+    assert!(pair.events.contains(&Event::TrackEnded { track: TrackId(5) }), "{:?}", pair.events);
+    assert_eq!(pair.engine.gauges().tracks, 0);
+}

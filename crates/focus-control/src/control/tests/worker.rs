@@ -80,8 +80,8 @@ impl Worker {
                 assert!(self.tracks.contains_key(&track), "no such remote track");
                 self.end_track(track, events);
             }
-            Command::Candidate { .. } | Command::SendData { .. } => {}
-            other => panic!("control never orders {other:?}"),
+            // Nothing that the control plane could see; test builds of the engine know more commands.
+            _ => {}
         }
         Ok(Reply::Done)
     }
