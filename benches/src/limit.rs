@@ -2,6 +2,7 @@
 //! server's core, in the same bursts at the same pace, to sinks like the receivers of the run.
 //!
 //! It does what nobody can leave out (copy, number, seal, send) and nothing else: no ingest, no feedback, no timers.
+//! The sinks' reader never sleeps, as in the run: nobody is charged for waking it.
 //! Segments are padded to the largest of a burst, as a server that wants GSO would; so the limit is the best there is.
 
 use std::io::ErrorKind;
@@ -57,7 +58,7 @@ pub fn measure(load: Load, cores: Cores) -> Result<f64> {
     let mut received = 0u64;
     let mut end = None;
     while end.is_none_or(|end| Instant::now() < end) {
-        poll.poll(&mut events, Some(Duration::from_millis(20))).or_else(|error| match error.kind() {
+        poll.poll(&mut events, Some(Duration::ZERO)).or_else(|error| match error.kind() {
             ErrorKind::Interrupted => Ok(()),
             _ => Err(error),
         })?;

@@ -8,7 +8,7 @@ use sfu_testkit::{ClientSetup, Setup};
 use crate::story;
 
 fn announce(indices: &[u32]) -> ClientMessage {
-    let keys = indices.iter().map(|index| KeySalt { index: *index, salt: format!("{index:022}") }).collect();
+    let keys = indices.iter().map(|index| KeySalt { index: *index, salt: format!("{index:021}A") }).collect();
     ClientMessage::Announce(Announce { keys, key_index: indices.last().copied().unwrap_or_default() })
 }
 

@@ -31,7 +31,7 @@ story!(twenty_percent_loss_is_survived, Setup::over(Path::lossy(0.2)), |w| {
     w.assert_undisturbed(&all, &all, Duration::from_secs(3));
     w.checkers.finish(w.now);
     let totals = w.checkers.totals;
-    assert!((totals.missing_video as f64) < 0.1 * totals.video as f64, "{totals:?}");
+    assert!((totals.missing_video as f64) < 0.2 * totals.video as f64, "{totals:?}");
 });
 
 story!(
@@ -53,13 +53,17 @@ story!(
 );
 
 story!(sequence_numbers_wrap, Setup::over(Path { reorder: 0.05, ..Path::default() }), |w| {
-    // Not above 2^15 where it may not, but soon there: the wrap comes after a few seconds.
+    // RFC 3711 wants them to begin below 2^15, and then it would take minutes.
+    w.checkers.leniency.gaps = true;
     let wrapping = |ordinal| ClientSetup { first_sequence: Some(65_535 - 200), ..caller(ordinal) };
     let all = w.join_many(2, wrapping);
     w.until_all_get_all(&all);
     w.reset_counts();
     w.run_secs(12);
     w.assert_undisturbed(&all, &all, Duration::from_millis(300));
+    w.checkers.finish(w.now);
+    let totals = w.checkers.totals;
+    assert!(totals.missing * 500 < totals.packets, "{totals:?}");
 });
 
 story!(one_bad_downlink_is_nobody_elses, Setup::default(), |w| {

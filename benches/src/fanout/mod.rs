@@ -100,6 +100,7 @@ fn run_once(args: &FanoutArgs, room: Room, cores: Cores) -> Result<report::Fanou
     load.run_until("first packets of all", FIRST_MEDIA_TIMEOUT, |load| {
         load.members.iter().all(|member| member.client.subscriptions.iter().all(|s| s.is_known()))
     })?;
+    load.busy = true;
     load.run_for(WARM_UP)?;
 
     let numbers = |load: &Load| -> Vec<u64> {
@@ -112,6 +113,7 @@ fn run_once(args: &FanoutArgs, room: Room, cores: Cores) -> Result<report::Fanou
     load.run_for(room.duration)?;
     let (to, cpu_to, lasted) = (numbers(&load), cpu()?, started.elapsed());
     let busy = memory()?;
+    load.busy = false;
     for member in &mut load.members {
         if let Some(publisher) = &mut member.client.publisher {
             publisher.stop();

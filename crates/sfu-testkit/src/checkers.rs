@@ -21,6 +21,8 @@ use crate::random::hash;
 const MUTE_GRACE: Duration = Duration::from_secs(1);
 /// When a packet has been there for so long, retransmissions before it have come, or never will.
 const SETTLED: Duration = Duration::from_secs(4);
+/// A packet is asked for again after some 50 ms and a round trip, and a few times if need be.
+const TAIL: Duration = Duration::from_secs(1);
 /// Streams are looked through whenever they have grown by so many packets.
 const BATCH: usize = 4096;
 /// One bug gives thousands of violations; a few say it all.
@@ -38,7 +40,7 @@ pub struct Checkers {
     muted: BTreeMap<(usize, u8), Duration>,
     /// Clients that publish nonsense on purpose: nothing of theirs is held against anyone.
     hostile: BTreeSet<usize>,
-    /// Streams that carried some of it: it leaves gaps here.
+    /// Streams that carry what hostile clients send: what of it is no canary leaves gaps here.
     spoilt: BTreeSet<Place>,
 }
 
@@ -76,6 +78,9 @@ impl Checkers {
             return;
         };
         let publisher = canary.publisher as usize;
+        if self.hostile.contains(&publisher) {
+            self.spoilt.insert((client, life, packet.line, packet.ssrc));
+        }
         if canary.conference != conference {
             self.report(now, format!("client {client} of conference {conference} got {canary:?}"));
         }
@@ -134,11 +139,11 @@ impl Checkers {
         self.hostile.insert(client);
     }
 
-    /// Looks at all that has come.
+    /// Looks at all that has come but the last second's, of which something may still be on its way.
     pub fn finish(&mut self, now: Duration) {
         let places: Vec<_> = self.streams.keys().copied().collect();
         for place in places {
-            self.look_through(now, place, now);
+            self.look_through(now, place, now.saturating_sub(TAIL));
         }
     }
 

@@ -213,7 +213,7 @@ impl Focus {
                     let parcel = Parcel::Datagram { source, destination: datagram.destination, bytes: bytes.to_vec() };
                     self.push_ring(now, worker, owner, parcel);
                 }
-                _ => { self.rings_tally.unknown += 1; if bytes[0]>=128 { eprintln!("DBG unknown at focus {:?} {} {:?}", now, source, &bytes[..4]); } }
+                _ => self.rings_tally.unknown += 1,
             }
         }
         self.pump_engine(now, worker);
@@ -251,7 +251,6 @@ impl Focus {
     }
 
     fn deliver(&mut self, now: Instant, mail: Mail) {
-        let t = (now - self.clock.instant).as_micros(); if (925_000..975_000).contains(&t) { match &mail { Mail::Ring{..} => {}, m => eprintln!("DBG {t} {}", format!("{m:?}").chars().take(160).collect::<String>()) } }
         match mail {
             Mail::Command(worker, request, command) => {
                 let reply = self.engines[worker.0].handle_command(now, command);
@@ -269,7 +268,7 @@ impl Focus {
                         Parcel::Datagram { source, destination, bytes } => {
                             let datagram = Datagram { source, destination, contents: &bytes };
                             if self.engines[to].handle_datagram(now, datagram) == Disposition::Unknown {
-                                self.rings_tally.unknown += 1; if bytes[0]>=128 { eprintln!("DBG unknown after ring {}", source); }
+                                self.rings_tally.unknown += 1;
                             }
                         }
                         Parcel::Relay(message) => {
@@ -302,7 +301,6 @@ impl Focus {
     }
 
     fn pump_engine(&mut self, now: Instant, worker: usize) {
-        let t = (now - self.clock.instant).as_micros(); if (955_000..975_000).contains(&t) { let c = self.engines[worker].counters(); eprintln!("DBG {t} w{worker} recv {} fwd {} untr {} rs {} rr {} run {} ref {}", c.packets_received, c.packets_forwarded, c.packets_untracked, c.relays_sent, c.relays_received, c.relays_untracked, c.datagrams_refused); }
         loop {
             match self.engines[worker].poll_output() {
                 sfu_core::Output::Transmit(transmit) => {

@@ -154,6 +154,8 @@ impl Engine {
         self.handle_keyframe_deadlines();
         while !self.batch.is_ready() {
             let Some(key) = self.dirty.pop_front() else { break };
+            // All of it was taken: start over at the front, so that the buffer stays in the cache.
+            self.batch.clear();
             let now = self.now;
             self.with_peer(key, |peer, batch, counters| peer.flush(now, batch, counters));
             self.after_peer(key);

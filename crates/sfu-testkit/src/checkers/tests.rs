@@ -53,7 +53,7 @@ fn check(packets: Vec<RtpIn>) -> Vec<String> {
     for packet in packets {
         checkers.receive(AT, 5, 1, 1, &packet);
     }
-    checkers.finish(AT);
+    checkers.finish(AT + TAIL);
     checkers.violations
 }
 
