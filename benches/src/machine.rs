@@ -89,3 +89,12 @@ pub fn resident(pid: u32) -> Result<u64> {
     let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kib * 1024)
 }
+
+/// Datagrams that the kernel has dropped for want of buffers in this network namespace, whoever they were for.
+pub fn udp_drops() -> Result<u64> {
+    let text = fs::read_to_string("/proc/net/snmp")?;
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("Udp: "));
+    let (names, values) = (lines.next().context("snmp")?, lines.next().context("snmp")?);
+    let fields = names.split(' ').zip(values.split(' ')).filter(|(name, _)| name.ends_with("bufErrors"));
+    Ok(fields.filter_map(|(_, value)| value.parse::<u64>().ok()).sum())
+}

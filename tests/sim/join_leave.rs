@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use focus_signaling::wire::{Kind, LeaveReason, Source};
-use sfu_testkit::{ClientSetup, Publish, Setup, Wants, World};
+use sfu_testkit::{ClientSetup, Node, Publish, Setup, Wants, World};
 
 use crate::story;
 
@@ -122,6 +122,17 @@ story!(whose_power_fails_is_lost_after_a_while, Setup::default(), |w| {
         w.clients[all[0]].view.left.iter().any(|(_, reason)| *reason == LeaveReason::Lost)
     });
     w.run_secs(1);
+    assert_eq!(w.foci[0].gauges().sessions, 1);
+});
+
+story!(whose_media_is_dead_is_lost_though_its_socket_lives, Setup::default(), |w| {
+    let all = w.join_many(2, caller);
+    w.until_all_get_all(&all);
+    w.network.set_outage(Node::Client(all[1]), w.now + Duration::from_secs(3600));
+    let took = w.run_until("the other is told", Duration::from_secs(40), |w| !w.clients[all[0]].view.left.is_empty());
+    assert!(took > Duration::from_secs(25), "its network might have come back until then: {took:?}");
+    w.run_secs(1);
+    assert!(w.clients[all[1]].view.ended.is_some());
     assert_eq!(w.foci[0].gauges().sessions, 1);
 });
 

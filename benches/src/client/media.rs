@@ -73,7 +73,9 @@ impl Client {
         };
         if let Some(sequence) = packet.transport_sequence {
             let arrived = (now - self.epoch).as_micros() as u64;
-            self.arrivals.push((self.arrival_sequences.extend(sequence), arrived));
+            let sequence = self.arrival_sequences.extend(sequence);
+            self.arrivals.push((sequence, arrived));
+            self.arrived = (self.arrived.0.or(Some(sequence)), self.arrived.1 + 1);
             self.next_feedback.get_or_insert(now + FEEDBACK_INTERVAL);
         }
         let Some(&index) = self.by_ssrc.get(&packet.ssrc) else {

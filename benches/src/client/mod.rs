@@ -72,6 +72,8 @@ pub struct Client {
     transport_sequence: u64,
     arrivals: Vec<(u64, u64)>,
     arrival_sequences: Extender,
+    /// The first transport-wide number, and how many came.
+    arrived: (Option<u64>, u64),
     feedback_count: u8,
     next_feedback: Option<Instant>,
     next_report: Option<Instant>,
@@ -146,6 +148,7 @@ impl Client {
             transport_sequence: 0,
             arrivals: Vec::new(),
             arrival_sequences: Extender::default(),
+            arrived: (None, 0),
             feedback_count: 0,
             next_feedback: None,
             next_report: None,
@@ -194,6 +197,12 @@ impl Client {
     /// The wired-up subscriptions carry these publishers from now on, in order.
     pub fn expect(&mut self, slot: usize, publisher: u16) {
         self.subscriptions[slot].publisher = Some(publisher);
+    }
+
+    /// Transport-wide numbers that never came: packets that the server sealed for this client and that were lost after.
+    pub fn transport_gap(&self) -> u64 {
+        let span = self.arrival_sequences.highest().zip(self.arrived.0).map_or(0, |(to, from)| to + 1 - from);
+        span.saturating_sub(self.arrived.1)
     }
 
     /// What DTLS agreed on.

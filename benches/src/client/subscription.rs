@@ -95,9 +95,13 @@ impl Subscription {
 
     /// How many of these numbers of the publisher came.
     pub fn delivered(&self, numbers: Range<u64>) -> u64 {
-        let is_seen =
-            |number: &u64| self.seen.get((number / 64) as usize).is_some_and(|word| word >> (number % 64) & 1 == 1);
-        numbers.filter(is_seen).count() as u64
+        let wanted = numbers.end - numbers.start;
+        wanted - self.missing(numbers).count() as u64
+    }
+
+    /// Those that did not.
+    pub fn missing(&self, numbers: Range<u64>) -> impl Iterator<Item = u64> {
+        numbers.filter(|number| self.seen.get((number / 64) as usize).is_none_or(|word| word >> (number % 64) & 1 == 0))
     }
 }
 

@@ -16,7 +16,7 @@ use self::room::Room;
 use crate::cli::FanoutArgs;
 use crate::limit;
 use crate::load::Load;
-use crate::machine::{Cores, Cpu, resident};
+use crate::machine::{Cores, Cpu, resident, udp_drops};
 use crate::report;
 use crate::stats::{median_by, percentile};
 
@@ -28,6 +28,8 @@ const SETTLE: Duration = Duration::from_secs(1);
 const WARM_UP: Duration = Duration::from_secs(2);
 /// Until the last packets of the window have arrived.
 const DRAIN: Duration = Duration::from_millis(500);
+/// Missing packets that are named.
+const NAMED_MAX: usize = 8;
 /// A run that lost more is none.
 const LOSS_MAX: f64 = 0.001;
 
@@ -109,6 +111,7 @@ fn run_once(args: &FanoutArgs, room: Room, cores: Cores) -> Result<report::Fanou
     for member in &mut load.members {
         member.client.latencies = Some(Vec::new());
     }
+    let drops_from = udp_drops()?;
     let (from, cpu_from, started) = (numbers(&load), cpu()?, Instant::now());
     load.run_for(room.duration)?;
     let (to, cpu_to, lasted) = (numbers(&load), cpu()?, started.elapsed());
@@ -123,14 +126,10 @@ fn run_once(args: &FanoutArgs, room: Room, cores: Cores) -> Result<report::Fanou
         load.members.iter_mut().filter_map(|member| member.client.latencies.take()).flatten().collect();
     load.run_for(DRAIN)?;
 
-    let mut delivered = 0;
-    let mut expected = 0;
-    for (member, subscription) in load.members.iter().flat_map(|m| m.client.subscriptions.iter().map(move |s| (m, s))) {
-        let publisher =
-            usize::from(subscription.publisher.with_context(|| format!("{} expects nobody", member.client.plan.id))?);
-        let window = from[publisher]..to[publisher];
-        expected += window.end - window.start;
-        delivered += subscription.delivered(window);
+    let (delivered, expected) = count(&load, &from, &to)?;
+    let kernel_drops = udp_drops()?.saturating_sub(drops_from);
+    if kernel_drops > 0 {
+        eprintln!("  the kernel dropped {kernel_drops} datagrams for want of buffers");
     }
     let faults = load.faults();
     ensure!(load.send_failures == 0, "the load itself lost {} datagrams", load.send_failures);
@@ -212,6 +211,29 @@ fn publish(load: &mut Load, room: Room) {
         let phase = room.shape.interval * publisher as u32 / room.publishers as u32;
         load.publish_from(publisher, start + phase);
     }
+}
+
+/// Packets of the window that arrived, and all of them. Names the first that are missing.
+fn count(load: &Load, from: &[u64], to: &[u64]) -> Result<(u64, u64)> {
+    let (mut delivered, mut expected, mut named) = (0, 0, 0);
+    for (receiver, member) in load.members.iter().enumerate() {
+        for subscription in &member.client.subscriptions {
+            let publisher = usize::from(subscription.publisher.context("a slot without a publisher")?);
+            let window = from[publisher]..to[publisher];
+            expected += window.end - window.start;
+            delivered += subscription.delivered(window.clone());
+            for number in subscription.missing(window.clone()).take(NAMED_MAX - named) {
+                let place = number - window.start;
+                let gap = member.client.transport_gap();
+                eprintln!(
+                    "  client {receiver} misses packet {number} ({place} of the window) of publisher {publisher}; \
+                     {gap} of its transport-wide numbers are missing"
+                );
+                named += 1;
+            }
+        }
+    }
+    Ok((delivered, expected))
 }
 
 fn describe(run: &report::Fanout) {

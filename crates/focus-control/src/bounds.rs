@@ -47,6 +47,17 @@ pub(crate) const QUALITY_INTERVAL: Duration = Duration::from_secs(2);
 /// subscribers of a track ask for is merged by the engine.
 pub(crate) const KEYFRAME_BURST: u32 = 10;
 pub(crate) const KEYFRAME_INTERVAL: Duration = Duration::from_millis(200);
+/// Offers of one session: each is up to 200 KiB of SDP that its worker parses between packets, and all others hear of what
+/// it changes. A join makes two or three, a person's clicks come singly, and what comes in a burst can share one offer.
+pub(crate) const OFFER_BURST: u32 = 5;
+pub(crate) const OFFER_INTERVAL: Duration = Duration::from_millis(500);
+/// Announcements of one session: each is passed on to all others at once. A rotation of keys makes two, some seconds apart.
+pub(crate) const ANNOUNCE_BURST: u32 = 5;
+pub(crate) const ANNOUNCE_INTERVAL: Duration = Duration::from_millis(500);
+/// Resumptions of one session: each is answered by a `welcome` with the whole conference, up to 1 MiB. A client on a bad
+/// network may come back a few times at once, and then backs off.
+pub(crate) const RESUME_BURST: u32 = 5;
+pub(crate) const RESUME_INTERVAL: Duration = Duration::from_secs(1);
 /// Clients that are told to move come back over this span, so that they do not come all at once.
 pub(crate) const MOVE_SPREAD: Duration = Duration::from_secs(2);
 /// What a client is told to wait before it sends another offer, or asks a full focus again.

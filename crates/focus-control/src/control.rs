@@ -122,11 +122,11 @@ impl Control {
         }
         participant.session.secrets.confirm();
         match message {
-            ClientMessage::Offer(offer) => self.offer(me, asker, offer),
+            ClientMessage::Offer(offer) => self.offer(now, me, asker, offer),
             ClientMessage::Candidate(candidate) => self.candidate(me, asker, candidate),
             ClientMessage::Subscribe(subscribe) => self.subscribe(me, asker, subscribe),
             ClientMessage::Mute(mute) => self.mute(me, asker, mute),
-            ClientMessage::Announce(announce) => self.announce(me, announce),
+            ClientMessage::Announce(announce) => self.announce(now, me, asker, announce),
             ClientMessage::Keyframe(keyframe) => self.keyframe(now, me, asker, keyframe),
             ClientMessage::Hello(_) => self.refuse(asker, Errcode::BadState.body("hello was said already")),
             // The connection answers pings.

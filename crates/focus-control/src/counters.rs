@@ -23,7 +23,7 @@ pub struct Counters {
     pub refused_token: u64,
     /// Joins refused because no authoriser is configured.
     pub refused_closed: u64,
-    /// Resumptions refused: unknown or ended session, wrong secret.
+    /// Resumptions refused: unknown or ended session, wrong secret, too often.
     pub refused_resume: u64,
     /// Joins refused because a bound was reached.
     pub refused_full: u64,

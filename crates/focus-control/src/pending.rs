@@ -49,6 +49,23 @@ pub(crate) fn refusal(what: &What, error: &CommandError) -> ErrorBody {
     }
 }
 
+/// The error in a log. Its own text is for the client who caused it: that of an SDP may quote the SDP.
+pub(crate) fn word(error: &CommandError) -> &'static str {
+    match error {
+        CommandError::UnknownPeer => "unknown peer",
+        CommandError::UnknownTrack => "unknown track",
+        CommandError::PeerExists => "peer exists",
+        CommandError::TrackExists => "track exists",
+        CommandError::WrongConference => "wrong conference",
+        CommandError::WrongMid(_) => "wrong mid",
+        CommandError::TooMany { .. } => "too many",
+        CommandError::Sdp(_) => "sdp",
+        CommandError::Candidate => "candidate",
+        CommandError::DataChannel => "data channel",
+        CommandError::PeerFailed => "peer failed",
+    }
+}
+
 pub(crate) fn no_such_track(track: &str) -> ErrorBody {
     Errcode::NotFound.body(format!("{track}: no such track"))
 }

@@ -22,6 +22,9 @@ pub(crate) struct Session {
     /// Commands that the worker has not answered.
     pub(crate) pending: BTreeSet<RequestId>,
     pub(crate) keyframes: RateLimit,
+    pub(crate) offers: RateLimit,
+    pub(crate) announces: RateLimit,
+    pub(crate) resumes: RateLimit,
     /// What the client was told last of each of its subscriptions; what is not here has ended.
     pub(crate) subscriptions: BTreeMap<TrackId, Subscription>,
     /// Changes that the client will be told in one message, with the end of this round of events.
@@ -38,6 +41,9 @@ impl Session {
             offer: None,
             pending: BTreeSet::new(),
             keyframes: RateLimit::default(),
+            offers: RateLimit::default(),
+            announces: RateLimit::default(),
+            resumes: RateLimit::default(),
             subscriptions: BTreeMap::new(),
             changed: BTreeMap::new(),
         }

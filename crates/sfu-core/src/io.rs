@@ -295,6 +295,8 @@ pub struct LayerInfo {
 /// clear bytes that `codec` reads.
 #[derive(Debug, Clone)]
 pub struct Packet {
+    /// The publisher's SSRC. Numbers of different sources have nothing to do with each other.
+    pub source: u32,
     /// Extended by the roll-over count.
     pub sequence: u64,
     pub timestamp: u32,

@@ -18,6 +18,8 @@ pub struct KeyframeGate {
     asked: Option<Instant>,
     /// Somebody asked and no key frame came since.
     wanted: bool,
+    /// Requests since the last key frame: a publisher that does not answer is asked ever less often.
+    unanswered: u32,
 }
 
 impl KeyframeGate {
@@ -25,7 +27,7 @@ impl KeyframeGate {
     /// that have already come, for one of them may be the key frame.
     pub fn request(&mut self, now: Instant, interval: Duration) -> Instant {
         self.wanted = true;
-        self.asked.map_or(now, |asked| now.max(asked + interval))
+        self.asked.map_or(now, |asked| now.max(asked + self.patience(interval)))
     }
 
     /// A time came; `None` if there is nothing left to ask for.
@@ -34,9 +36,10 @@ impl KeyframeGate {
             return None;
         }
         Some(match self.asked {
-            Some(asked) if now < asked + interval => Decision::Wait(asked + interval),
+            Some(asked) if now < asked + self.patience(interval) => Decision::Wait(asked + self.patience(interval)),
             _ => {
                 self.asked = Some(now);
+                self.unanswered += 1;
                 Decision::Ask
             }
         })
@@ -45,6 +48,17 @@ impl KeyframeGate {
     /// A key frame came.
     pub fn handle_keyframe(&mut self) {
         self.wanted = false;
+        self.unanswered = 0;
+    }
+
+    /// Nobody waits any more.
+    pub fn forget(&mut self) {
+        self.wanted = false;
+    }
+
+    /// The second request comes after one interval, the fifth and all further ones after eight.
+    fn patience(&self, interval: Duration) -> Duration {
+        interval * (1 << self.unanswered.saturating_sub(1).min(3))
     }
 }
 
@@ -86,5 +100,22 @@ mod tests {
         gate.request(start, INTERVAL);
         gate.handle_timeout(start, INTERVAL);
         assert_eq!(gate.handle_timeout(start + INTERVAL, INTERVAL), Some(Decision::Ask));
+    }
+
+    #[test]
+    fn ever_less_often_while_unanswered() {
+        let mut now = epoch();
+        let mut gate = KeyframeGate::default();
+        let mut waits = Vec::new();
+        gate.request(now, INTERVAL);
+        for _ in 0..6 {
+            assert_eq!(gate.handle_timeout(now, INTERVAL), Some(Decision::Ask));
+            let Some(Decision::Wait(at)) = gate.handle_timeout(now, INTERVAL) else { panic!("it waits") };
+            waits.push((at - now).as_millis());
+            now = at;
+        }
+        assert_eq!(waits, [300, 600, 1200, 2400, 2400, 2400]);
+        gate.handle_keyframe();
+        assert_eq!(gate.request(now, INTERVAL), now, "an answer makes good");
     }
 }

@@ -4,7 +4,7 @@
 //! Every input is followed by a full drain of the `Rtc`, except for [`Peer::write`]: many writes, then one
 //! [`Peer::flush`], which is a third cheaper than one by one (measured: `docs/architecture.md`).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,6 +36,45 @@ const PAYLOAD_BYTES_MAX: usize = 1500;
 const STATS_INTERVAL: Duration = Duration::from_secs(2);
 /// Receive streams remembered by SSRC: layers of 16 tracks and as many again that changed.
 const SSRCS_MAX: usize = 128;
+
+/// SSRCs that one peer may ever use. str0m keeps something of each; a browser uses one for each encoding.
+const SSRCS_SEEN_MAX: usize = 1024;
+/// As much of str0m's complaint about an offer as its sender is told.
+const SDP_ERROR_CHARS: usize = 200;
+/// An address from which a peer's media came so lately is not given to another peer.
+const BUSY: Duration = Duration::from_secs(2);
+/// Addresses from which one client may check within one ICE generation.
+const CHECK_SOURCES_MAX: usize = 64;
+const CHECKS_REMEMBERED: usize = 64;
+
+/// Which STUN requests are let through to str0m, which keeps a candidate pair for each new source and has no bound on
+/// them: who has seen one genuine request could replay it from everywhere.
+#[derive(Debug, Default)]
+struct Checks {
+    sources: BTreeSet<SocketAddr>,
+    /// The last transaction ids, with where they came from.
+    recent: VecDeque<([u8; 12], SocketAddr)>,
+}
+
+impl Checks {
+    fn admit(&mut self, datagram: &Datagram<'_>) -> bool {
+        let Some(id) = datagram.contents.get(8..20).and_then(|id| <[u8; 12]>::try_from(id).ok()) else { return false };
+        if self.recent.iter().any(|(known, source)| *known == id && *source != datagram.source) {
+            return false;
+        }
+        if !self.sources.contains(&datagram.source) {
+            if self.sources.len() == CHECK_SOURCES_MAX {
+                return false;
+            }
+            self.sources.insert(datagram.source);
+        }
+        if self.recent.len() == CHECKS_REMEMBERED {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((id, datagram.source));
+        true
+    }
+}
 
 /// A client that changed its address is followed once its old one has been without media for so long. A client with two
 /// good addresses checks both, but sends its media from one.
@@ -94,6 +133,8 @@ pub struct Peer {
     pub deadline: Option<Instant>,
     /// The deadline that stands in the engine's list.
     pub scheduled: Option<Instant>,
+    /// What its m-lines carry: keys of the engine's subscriptions.
+    pub subscriptions: BTreeMap<Mid, usize>,
     /// Written to since the last flush; kept by the engine.
     pub dirty: bool,
     pub last_received: Instant,
@@ -107,6 +148,8 @@ pub struct Peer {
     rtc: Rtc,
     connected: bool,
     path: Option<Path>,
+    checks: Checks,
+    ssrcs_seen: usize,
     lines: Vec<Line>,
     codecs: Vec<(u8, Codec)>,
     ssrcs: Vec<(Ssrc, Mid, Option<Rid>)>,
@@ -158,6 +201,9 @@ impl Peer {
             last_received: now,
             created: now,
             failed: false,
+            subscriptions: BTreeMap::new(),
+            checks: Checks::default(),
+            ssrcs_seen: 0,
             candidates: 0,
             ufrag: String::new(),
             rtc,
@@ -205,7 +251,7 @@ impl Peer {
         let receive =
             Receive { proto: Protocol::Udp, source: datagram.source, destination: datagram.destination, contents };
         let input = Input::Receive(now, receive);
-        let genuine_stun = class == Class::Stun && self.rtc.accepts(&input);
+        let genuine_stun = class == Class::Stun && self.rtc.accepts(&input) && self.checks.admit(&datagram);
         if class == Class::Stun && !genuine_stun {
             counters.datagrams_refused += 1;
             return false;
@@ -246,11 +292,20 @@ impl Peer {
 
     /// Takes the client's offer. `lines` is what [`sdp::scan`](crate::sdp::scan) read of it.
     pub fn accept_offer(&mut self, sdp: &str, lines: &[OfferedLine]) -> Result<String, String> {
-        let offer = SdpOffer::from_sdp_string(sdp).map_err(|error| error.to_string())?;
-        let answer = self.rtc.sdp_api().accept_offer(offer).map_err(|error| error.to_string())?;
+        // An ICE-lite agent learns addresses from the checks that arrive. What a client claims would only make work.
+        let sdp: String = sdp.split_inclusive('\n').filter(|line| !line.starts_with("a=candidate:")).collect();
+        // str0m's text holds pieces of the SDP, and addresses of our memory.
+        let offer = SdpOffer::from_sdp_string(&sdp).map_err(|_| "it does not parse".to_owned())?;
+        let answer = self.rtc.sdp_api().accept_offer(offer).map_err(|error| match error {
+            RtcError::RemoteSdp(text) => text.chars().take(SDP_ERROR_CHARS).collect(),
+            _ => "it does not fit what was negotiated".to_owned(),
+        })?;
+        if self.local_ufrag() != self.ufrag {
+            self.checks = Checks::default();
+        }
         self.codecs =
             self.rtc.codec_config().params().iter().filter_map(|p| Some((*p.pt(), codec(&p.spec())?))).collect();
-        self.ssrcs.clear();
+        self.ssrcs.retain(|(_, mid, _)| lines.iter().any(|line| line.mid == Some(*mid)));
         self.lines.clear();
         for line in lines {
             let (Some(mid), Some(kind)) = (line.mid, line.kind) else { continue };
@@ -271,14 +326,14 @@ impl Peer {
         Ok(answer.to_sdp_string())
     }
 
-    pub fn add_remote_candidate(&mut self, candidate: &str) -> bool {
-        match Candidate::from_sdp_string(candidate) {
-            Ok(candidate) => {
-                self.rtc.add_remote_candidate(candidate);
-                true
-            }
-            Err(_) => false,
-        }
+    /// Whether a trickled candidate is one. It is not used: see [`Peer::accept_offer`].
+    pub fn knows_candidate(candidate: &str) -> bool {
+        Candidate::from_sdp_string(candidate).is_ok()
+    }
+
+    /// Its media came from this address just now.
+    pub fn is_busy_at(&self, address: SocketAddr, now: Instant) -> bool {
+        self.path.is_some_and(|path| path.remote == address && now < path.used + BUSY)
     }
 
     /// The client sends media of this kind on this m-line.
@@ -455,7 +510,9 @@ impl Peer {
             return;
         };
         let payload_type = *packet.header.payload_type;
-        let Some(codec) = self.codecs.iter().find(|(pt, _)| *pt == payload_type).map(|(_, codec)| *codec) else {
+        let line = self.lines.iter().find(|line| line.mid == mid);
+        let of_line = line.and_then(|line| line.payload_types.iter().find(|(pt, _)| *pt == payload_type));
+        let Some(codec) = of_line.map(|(_, codec)| *codec) else {
             counters.packets_unknown_codec += 1;
             return;
         };
@@ -467,6 +524,7 @@ impl Peer {
             rotation: values.video_orientation.map(degrees),
         };
         let packet = Packet {
+            source: *packet.header.ssrc,
             sequence: *packet.seq_no,
             timestamp: packet.header.timestamp,
             marker: packet.header.marker,
@@ -490,6 +548,13 @@ impl Peer {
         let rid = stream.rid().and_then(|rid| Rid::new(&rid));
         if self.ssrcs.len() == SSRCS_MAX {
             self.ssrcs.remove(0);
+        }
+        self.ssrcs_seen += 1;
+        if self.ssrcs_seen > SSRCS_SEEN_MAX {
+            tracing::debug!(peer = %self.id, "too many sources");
+            self.rtc.disconnect();
+            self.events.push_back(PeerEvent::Gone(DisconnectReason::Failed));
+            return None;
         }
         self.ssrcs.push((ssrc, mid, rid));
         Some((mid, rid))

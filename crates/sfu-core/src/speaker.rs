@@ -1,6 +1,6 @@
 //! Who speaks, from the audio levels that publishers put beside their encrypted audio (RFC 6464).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::id::{ParticipantId, TrackId};
@@ -57,6 +57,9 @@ impl SpeakerDetector {
             .map(|voice| Speaker { participant: voice.participant, level: (voice.level / 16) as u8 / STEP * STEP })
             .collect();
         speakers.sort_by_key(|speaker| (speaker.level, speaker.participant));
+        // With several audio tracks one is still one speaker: the loudest counts.
+        let mut named = BTreeSet::new();
+        speakers.retain(|speaker| named.insert(speaker.participant));
         speakers.truncate(SPEAKERS_MAX);
         if speakers == self.reported {
             return None;
@@ -86,6 +89,8 @@ mod tests {
         let order: Vec<u64> = speakers.iter().map(|s| s.participant.0).collect();
         assert_eq!(order, [2, 1]);
         assert_eq!(detector.poll(now), None, "no news");
+        detector.handle_level(now, TrackId(4), ParticipantId(2), 30);
+        assert_eq!(detector.poll(now), None, "a second track makes no second speaker");
         assert_eq!(detector.poll(now + HOLD), Some(vec![]));
     }
 }

@@ -1,6 +1,6 @@
 //! One subscriber's hold on one track: what is wanted, which layer it gets, and under which numbers.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::codec::Codec;
 use crate::forward::rewriter::{Numbers, Rewriter};
@@ -32,16 +32,42 @@ pub struct Subscription {
     payload_type: Option<(Codec, Option<u8>)>,
     rewriter: Rewriter,
     reported: Option<(Option<Rid>, Option<Pause>)>,
+    /// When; it is told at most once in [`REPORT_INTERVAL`].
+    pub reported_at: Option<Instant>,
+    /// The last key frame that its subscriber asked for and may have got.
+    asked: Option<Instant>,
 }
+
+/// What a publisher does packet by packet must not become a message each.
+pub const REPORT_INTERVAL: Duration = Duration::from_millis(200);
+/// Key-frame requests of one subscriber that has a picture, at most so often.
+const ASK_INTERVAL: Duration = Duration::from_millis(500);
 
 impl Subscription {
     pub fn new((peer, track, mid): (usize, usize, Mid), kind: Kind, want: Want, rewriter: Rewriter) -> Self {
-        Self { peer, track, mid, kind, want, target: None, current: None, payload_type: None, rewriter, reported: None }
+        Self {
+            peer,
+            track,
+            mid,
+            kind,
+            want,
+            target: None,
+            current: None,
+            payload_type: None,
+            rewriter,
+            reported: None,
+            reported_at: None,
+            asked: None,
+        }
     }
 
     /// Offers a packet of `layer`. `may_switch`: it begins a key frame and nothing newer of its layer came before it, or
     /// its codec needs no key frames.
     pub fn offer(&mut self, now: Instant, layer: u8, packet: &Packet, may_switch: bool) -> Offered {
+        if self.current == Some(layer) && !self.rewriter.follows(packet) {
+            // The publisher began anew, or left too much out: so must we.
+            self.current = None;
+        }
         if self.current == Some(layer) {
             return self.rewriter.rewrite(now, packet).map_or(Offered::Drop, Offered::Forward);
         }
@@ -60,7 +86,16 @@ impl Subscription {
 
     /// It waits for a key frame of its target.
     pub fn waits(&self) -> bool {
-        self.kind == Kind::Video && self.target.is_some() && self.target != self.current
+        self.kind == Kind::Video && self.target.is_some() && self.target != self.current && !self.lacks_codec()
+    }
+
+    /// Whether its subscriber may ask for a key frame now. One that always asks costs the publisher, and so everybody.
+    pub fn may_ask(&mut self, now: Instant) -> bool {
+        let may = self.waits() || self.asked.is_none_or(|asked| now >= asked + ASK_INTERVAL);
+        if may {
+            self.asked = Some(now);
+        }
+        may
     }
 
     /// The subscriber's payload type for `codec`; `look_up` is asked once per change of codec.

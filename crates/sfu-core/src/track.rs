@@ -43,8 +43,8 @@ pub enum Origin {
 pub struct Layer {
     pub rid: Option<Rid>,
     pub last_packet: Option<Instant>,
-    /// Highest sequence number seen.
-    pub highest: Option<u64>,
+    /// The SSRC that it comes from, and the highest sequence number seen of that.
+    pub highest: Option<(u32, u64)>,
     pub gate: KeyframeGate,
 }
 

@@ -13,12 +13,12 @@ mod world;
 
 use libfuzzer_sys::fuzz_target;
 
-use crate::{operation::Operation, world::World};
+use crate::{operation::Input, world::World};
 
-fuzz_target!(|operations: Vec<Operation>| {
+fuzz_target!(|input: Input| {
     let mut world = World::new();
-    for operation in operations.into_iter().take(64) {
-        world.perform(operation);
-    }
+    input.beginning.operations().into_iter().for_each(|operation| world.perform(operation));
+    world.begin(&input.beginning);
+    input.operations.into_iter().take(64).for_each(|operation| world.perform(operation));
     world.end();
 });

@@ -5,6 +5,62 @@ use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use crate::offer::OfferedLine;
 
 #[derive(Debug, Arbitrary)]
+pub struct Input {
+    pub beginning: Beginning,
+    pub operations: Vec<Operation>,
+}
+
+/// States that a fuzzer would not find in a night.
+#[derive(Debug, Arbitrary)]
+pub enum Beginning {
+    Call,
+    /// Client 1 receives two tracks of another engine, 10 and 11.
+    Remote,
+    /// Another engine receives tracks 0 and 1.
+    Relaying,
+    /// Everybody has more m-lines, and media flows.
+    Grown,
+}
+
+impl Beginning {
+    pub fn operations(&self) -> Vec<Operation> {
+        let rtp = |video| Operation::Rtp { client: 0, video, step: 1, keyframe: true, payload: vec![1, 2, 3] };
+        let reoffer = |client, video| Operation::Reoffer { client, restart: false, video, sends: false };
+        let remote = |video| {
+            let (link, track, line) = (0, 10 + u8::from(video), u8::from(video));
+            let rids: &[Option<u8>] = if video { &[Some(0), Some(1), Some(2)] } else { &[None] };
+            let layer = |rid: &Option<u8>| RelayedLayer { rid: *rid, width: 640, height: 360, active: true };
+            let media = |layer| Operation::RelayMedia {
+                link,
+                track,
+                layer,
+                codec: u8::from(video),
+                keyframe: true,
+                step: 1,
+                payload: vec![0x90, 0x80, 0x01, 0x00],
+            };
+            [
+                Operation::AddRemoteTrack { conference: 0, link, track, video },
+                Operation::RelayLayers { link, track, layers: rids.iter().map(layer).collect(), muted: false },
+                Operation::Subscribe { peer: 1, track, line, width: 640, height: 360, fps: 0 },
+                media(0),
+                media(1),
+                media(2),
+            ]
+        };
+        match self {
+            Self::Call => vec![],
+            Self::Remote => remote(false).into_iter().chain(remote(true)).collect(),
+            Self::Relaying => {
+                let want = |track| Operation::RelayWant { link: 1, track, layers: Some(1) };
+                vec![want(0), want(1), rtp(false), rtp(true)]
+            }
+            Self::Grown => vec![reoffer(0, true), reoffer(1, true), reoffer(1, false), rtp(false), rtp(true)],
+        }
+    }
+}
+
+#[derive(Debug, Arbitrary)]
 pub enum Operation {
     // Commands of the control plane.
     Connect {

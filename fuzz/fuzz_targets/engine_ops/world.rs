@@ -1,7 +1,7 @@
 //! The engine, its clients, a perfect network between them, and what must always hold.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -20,7 +20,7 @@ use str0m::media::{Direction, MediaKind};
 use crate::{
     client::Client,
     offer,
-    operation::{Operation, Published, RelayedLayer, Text},
+    operation::{Beginning, Operation, Published, RelayedLayer, Text},
 };
 
 const GOOD_OFFER: &str = include_str!("../../seeds/sdp/offer");
@@ -41,6 +41,8 @@ pub struct World {
     /// Addresses from which genuine STUN may have come, and so may be sent to.
     proved: BTreeSet<SocketAddr>,
     relayed: u64,
+    /// Conferences of the remote tracks.
+    remote: BTreeMap<TrackId, u8>,
 }
 
 fn server() -> SocketAddr {
@@ -74,8 +76,14 @@ impl World {
         // Small, so that they are reached.
         let bounds = Bounds { peers: 5, addresses: 2, candidates: 3, ..Bounds::default() };
         let config = EngineConfig { candidates, seed: [7; 32], crypto: insecure_provider(1), bounds };
-        let mut world =
-            Self { now, engine: Engine::new(now, config), clients: vec![], proved: BTreeSet::new(), relayed: 1 << 16 };
+        let mut world = Self {
+            now,
+            engine: Engine::new(now, config),
+            clients: vec![],
+            proved: BTreeSet::new(),
+            relayed: 1 << 16,
+            remote: BTreeMap::new(),
+        };
         for (number, conference, direction) in
             [(0, 0, Direction::SendOnly), (1, 0, Direction::RecvOnly), (2, 1, Direction::RecvOnly)]
         {
@@ -133,12 +141,21 @@ impl World {
 
     pub fn perform(&mut self, operation: Operation) {
         match operation {
-            Operation::Connect { peer: number, conference } => self.just(Command::Connect {
-                peer: peer(number),
-                conference: ConferenceId((conference % CONFERENCES).into()),
-                participant: ParticipantId((number % PEERS).into()),
-            }),
+            Operation::Connect { peer: number, conference } => {
+                self.confuse(number);
+                let conference = conference % CONFERENCES;
+                let connect = Command::Connect {
+                    peer: peer(number),
+                    conference: ConferenceId(conference.into()),
+                    participant: ParticipantId((number % PEERS).into()),
+                };
+                let moved = self.command(connect).is_ok();
+                if let Some(client) = self.clients.get_mut(usize::from(number % PEERS)).filter(|_| moved) {
+                    client.conference = conference;
+                }
+            }
             Operation::Offer { peer: number, lines, published } => {
+                self.confuse(number);
                 let published = published.iter().take(20).map(published_track).collect();
                 self.just(Command::Offer { peer: peer(number), sdp: offer::write(&lines), published });
             }
@@ -162,17 +179,23 @@ impl World {
                 self.just(Command::SendData { peer: peer(number), data: vec![1; length.into()] });
             }
             Operation::Disconnect { peer: number } => self.just(Command::Disconnect { peer: peer(number) }),
-            Operation::AddRemoteTrack { conference, link, track: of, video } => self.just(Command::AddRemoteTrack {
-                conference: ConferenceId((conference % CONFERENCES).into()),
-                link: LinkId((link % LINKS).into()),
-                track: track(of),
-                participant: ParticipantId(99),
-                kind: kind(video),
-            }),
+            Operation::AddRemoteTrack { conference, link, track: of, video } => {
+                let conference = conference % CONFERENCES;
+                let add = Command::AddRemoteTrack {
+                    conference: ConferenceId(conference.into()),
+                    link: LinkId((link % LINKS).into()),
+                    track: track(of),
+                    participant: ParticipantId(99),
+                    kind: kind(video),
+                };
+                if self.command(add).is_ok() {
+                    self.remote.insert(track(of), conference);
+                }
+            }
             Operation::RemoveRemoteTrack { track: of } => self.just(Command::RemoveRemoteTrack { track: track(of) }),
             Operation::RelayMedia { link, track: of, layer, codec, keyframe, step, payload } => {
                 self.relayed = self.relayed.saturating_add_signed(i64::from(step.cast_signed()));
-                let packet = self.relayed_packet(codec, keyframe, payload);
+                let packet = self.relayed_packet(track(of), codec, keyframe, payload);
                 self.relay(link, RelayMessage::Media { track: track(of), layer, packet });
             }
             Operation::RelayLayers { link, track: of, layers, muted } => {
@@ -213,6 +236,17 @@ impl World {
         self.settle();
     }
 
+    /// The beginnings still are what they were made for.
+    pub fn begin(&mut self, beginning: &Beginning) {
+        self.advance(Duration::from_millis(20));
+        let counters = self.engine.counters();
+        match beginning {
+            Beginning::Call => {}
+            Beginning::Remote | Beginning::Grown => assert!(counters.packets_forwarded > 0, "{counters:?}"),
+            Beginning::Relaying => assert!(counters.relays_sent > 2, "{counters:?}"),
+        }
+    }
+
     /// Everybody leaves, and nothing is left.
     pub fn end(mut self) {
         for number in 0..PEERS {
@@ -237,18 +271,25 @@ impl World {
         known.and_then(|known| Mid::new(known)).unwrap_or_else(|| mid(&offer::mid_of(line)))
     }
 
+    fn confuse(&mut self, number: u8) {
+        if let Some(client) = self.clients.get_mut(usize::from(number % PEERS)) {
+            client.confused = true;
+        }
+    }
+
     fn offer_text(&mut self, number: u8, text: Text) {
+        self.confuse(number);
         let sdp = text.apply(GOOD_OFFER);
         self.just(Command::Offer { peer: peer(number), sdp, published: vec![] });
     }
 
-    fn relayed_packet(&self, codec: u8, keyframe: bool, mut payload: Vec<u8>) -> Packet {
+    fn relayed_packet(&self, of: TrackId, codec: u8, keyframe: bool, mut payload: Vec<u8>) -> Packet {
         const NAMES: [CodecName; 5] =
             [CodecName::Opus, CodecName::Vp8, CodecName::Vp9, CodecName::Av1, CodecName::H264];
         let name = NAMES[usize::from(codec) % NAMES.len()];
         let clock_rate = if name == CodecName::Opus { 48_000 } else { 90_000 };
         payload.truncate(1400);
-        // Remote tracks are in both conferences, so what is relayed says nothing of whose it is: see `relay`.
+        payload.push(self.remote.get(&of).copied().unwrap_or(u8::MAX));
         Packet {
             sequence: self.relayed,
             timestamp: self.relayed as u32 * 960,

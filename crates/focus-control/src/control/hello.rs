@@ -10,7 +10,7 @@ use sfu_core::{Command, ConferenceId, LinkId, ParticipantId};
 use tracing::info;
 
 use super::Control;
-use crate::bounds::FULL_RETRY;
+use crate::bounds::{FULL_RETRY, RESUME_BURST, RESUME_INTERVAL};
 use crate::conference::Conference;
 use crate::id::{SessionId, WorkerId};
 use crate::io::Output;
@@ -182,6 +182,13 @@ impl Control {
         let Some(participant) = participant else { return self.no_resume(asker) };
         if !participant.session.secrets.redeem(&resume.secret) {
             return self.no_resume(asker);
+        }
+        // After the secret, so that nobody else can use up the session's pace; and before anything changes: the secret
+        // stays good until the next one is issued, and the window goes on as it did.
+        if let Err(wait) = participant.session.resumes.take(now, RESUME_BURST, RESUME_INTERVAL) {
+            self.counters.refused_resume += 1;
+            let error = Errcode::LimitExceeded.body("resumed too often").retry_after(wait);
+            return self.turn_away(asker, error, CloseCode::RateLimited);
         }
         let me = participant.id;
         let old = participant.session.connection.replace(asker.connection);

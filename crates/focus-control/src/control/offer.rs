@@ -1,12 +1,14 @@
 //! Offers: what a participant publishes, from its offer until the others know.
 
+use std::time::Instant;
+
 use focus_signaling::Errcode;
 use focus_signaling::wire::{Answer, Candidate, MidTrack, Offer, ParticipantEvent, ServerMessage};
 use rand::RngCore;
 use sfu_core::{Command, LinkId, ParticipantId, TrackId};
 
 use super::Control;
-use crate::bounds::OFFER_RETRY;
+use crate::bounds::{OFFER_BURST, OFFER_INTERVAL, OFFER_RETRY};
 use crate::participant::Participant;
 use crate::pending::{Asker, What};
 use crate::session::PendingOffer;
@@ -15,7 +17,7 @@ use crate::track::{Track, Tracks};
 impl Control {
     /// One offer at a time: a second one before the answer is refused, not queued, because it was made without knowing
     /// the answer and would most likely be out of date.
-    pub(super) fn offer(&mut self, me: ParticipantId, asker: Asker, offer: Offer) {
+    pub(super) fn offer(&mut self, now: Instant, me: ParticipantId, asker: Asker, offer: Offer) {
         let Some(participant) = self.participants.get(&me) else { return };
         let session = &participant.session;
         if session.offer.is_some() {
@@ -40,6 +42,9 @@ impl Control {
             return self.refuse(asker, Errcode::InvalidParam.body("a mid is named twice"));
         };
         let Some(participant) = self.participants.get_mut(&me) else { return };
+        if let Err(wait) = participant.session.offers.take(now, OFFER_BURST, OFFER_INTERVAL) {
+            return self.refuse(asker, Errcode::LimitExceeded.body("too many offers").retry_after(wait));
+        }
         let published = tracks.iter().map(|(id, track)| track.published(*id)).collect();
         let command = Command::Offer { peer: participant.peer(), sdp: offer.sdp, published };
         participant.session.offer_seq = Some(offer.seq);

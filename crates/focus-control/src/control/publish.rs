@@ -1,10 +1,13 @@
 //! What becomes of published tracks: muted, put under another key, ended by the engine.
 
+use std::time::Instant;
+
 use focus_signaling::Errcode;
 use focus_signaling::wire::{Announce, Mute, ServerMessage};
 use sfu_core::{Command, ParticipantId, TrackId};
 
 use super::Control;
+use crate::bounds::{ANNOUNCE_BURST, ANNOUNCE_INTERVAL};
 use crate::id::WorkerId;
 use crate::pending::{Asker, What, no_such_track};
 use crate::track::set_key_index;
@@ -36,8 +39,11 @@ impl Control {
     }
 
     /// Keys are passed on as they are; all encrypted tracks, also those of an offer on its way, are now under this one.
-    pub(super) fn announce(&mut self, me: ParticipantId, announce: Announce) {
+    pub(super) fn announce(&mut self, now: Instant, me: ParticipantId, asker: Asker, announce: Announce) {
         let Some(participant) = self.participants.get_mut(&me) else { return };
+        if let Err(wait) = participant.session.announces.take(now, ANNOUNCE_BURST, ANNOUNCE_INTERVAL) {
+            return self.refuse(asker, Errcode::LimitExceeded.body("too many announcements").retry_after(wait));
+        }
         participant.keys = announce.keys;
         set_key_index(&mut participant.tracks, announce.key_index);
         if let Some(offer) = &mut participant.session.offer {

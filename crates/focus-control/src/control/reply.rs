@@ -5,12 +5,12 @@ use std::time::Instant;
 use focus_signaling::wire::ServerMessage;
 use focus_signaling::{CloseCode, Errcode};
 use sfu_core::{CommandError, ParticipantId, Reply};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::Control;
 use super::leave::End;
 use crate::id::{RequestId, WorkerId};
-use crate::pending::{Asker, Pending, What, refusal};
+use crate::pending::{Asker, Pending, What, refusal, word};
 
 impl Control {
     pub(super) fn reply(
@@ -24,7 +24,7 @@ impl Control {
             // Housekeeping of ours, or of a session that has ended meanwhile.
             if let Err(error) = reply {
                 self.counters.command_failures += 1;
-                warn!(worker = worker.0, %error, "command failed");
+                debug!(worker = worker.0, error = word(&error), "command failed");
             }
             return;
         };
@@ -55,7 +55,7 @@ impl Control {
     }
 
     fn not_connected(&mut self, now: Instant, me: ParticipantId, error: &CommandError) {
-        warn!(%error, "peer was not made");
+        warn!(error = word(error), "peer was not made");
         self.counters.refused_engine += 1;
         let (farewell, code) = match error {
             CommandError::TooMany { .. } => {

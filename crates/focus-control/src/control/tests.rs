@@ -3,6 +3,8 @@
 mod churn;
 mod drain;
 mod join;
+mod log;
+mod pace;
 mod publish;
 mod random;
 mod resume;

@@ -1,6 +1,7 @@
 //! What the control plane orders.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rand::Rng;
 use rand::distr::{Alphanumeric, SampleString};
@@ -26,7 +27,8 @@ impl Engine {
     /// The control plane orders something.
     ///
     /// # Errors
-    /// See [`CommandError`]; nothing has changed then, except that `PeerFailed` has cost the peer.
+    /// See [`CommandError`]; nothing has changed then, except that `PeerFailed` has cost the peer, and that an offer which
+    /// contradicts earlier ones may have changed the offerer's own m-lines.
     pub fn handle_command(&mut self, now: Instant, command: Command) -> Result<Reply, CommandError> {
         self.now = now;
         match command {
@@ -106,7 +108,11 @@ impl Engine {
             ufrag: Alphanumeric.sample_string(&mut self.secrets, UFRAG_CHARS),
             pass: Alphanumeric.sample_string(&mut self.secrets, PASSWORD_CHARS),
         };
-        let peer = Peer::new(self.now, (id, conference, participant), &self.config, &certificate, credentials);
+        let make = || Peer::new(self.now, (id, conference, participant), &self.config, &certificate, credentials);
+        let Ok(peer) = catch_unwind(AssertUnwindSafe(make)) else {
+            self.counters.panics += 1;
+            return Err(CommandError::PeerFailed);
+        };
         let key = self.peers.insert(peer);
         self.peer_keys.insert(id, key);
         self.conferences.entry(conference).or_default().peers.insert(key);
@@ -116,8 +122,8 @@ impl Engine {
 
     /// ICE restart gives a peer a new user fragment.
     fn refresh_ufrag(&mut self, key: usize) {
+        let Some(ufrag) = self.with_peer(key, |peer, _, _| peer.local_ufrag()) else { return };
         let Some(peer) = self.peers.get_mut(key) else { return };
-        let ufrag = peer.local_ufrag();
         if ufrag == peer.ufrag {
             return;
         }
@@ -204,8 +210,7 @@ impl Engine {
     /// Ends subscriptions on m-lines that the client no longer receives on.
     fn sync_subscribed(&mut self, key: usize) {
         let Some(peer) = self.peers.get(key) else { return };
-        let of_peer: Vec<usize> =
-            self.subscriptions.iter().filter(|(_, s)| s.peer == key).map(|(key, _)| key).collect();
+        let of_peer = self.held_by(key);
         let (gone, kept): (Vec<usize>, Vec<usize>) =
             of_peer.into_iter().partition(|s| !peer.sends_on(self.subscriptions[*s].mid, self.subscriptions[*s].kind));
         for subscription in kept {
@@ -227,12 +232,11 @@ impl Engine {
             return Err(CommandError::TooMany { what: "candidates", limit });
         }
         self.peers[key].candidates += 1;
-        match self.with_peer(key, |peer, _, _| peer.add_remote_candidate(candidate)) {
-            None => return Err(CommandError::PeerFailed),
-            Some(false) => return Err(CommandError::Candidate),
-            Some(true) => self.mark_dirty(key),
+        match self.with_peer(key, |_, _, _| Peer::knows_candidate(candidate)) {
+            None => Err(CommandError::PeerFailed),
+            Some(false) => Err(CommandError::Candidate),
+            Some(true) => Ok(()),
         }
-        Ok(())
     }
 
     fn subscribe(&mut self, id: PeerId, track: TrackId, mid: Mid, want: Want) -> Result<(), CommandError> {
@@ -253,7 +257,7 @@ impl Engine {
             }
             self.end_subscription(subscription);
         }
-        let occupant = self.subscriptions.iter().find(|(_, s)| s.peer == peer && s.mid == mid).map(|(key, _)| key);
+        let occupant = self.peers[peer].subscriptions.get(&mid).copied();
         if let Some(occupant) = occupant {
             self.end_subscription(occupant);
         }
@@ -266,6 +270,7 @@ impl Engine {
         });
         let subscription = self.subscriptions.insert(Subscription::new((peer, track, mid), kind, want, rewriter));
         self.tracks[track].subscribers.push(subscription);
+        self.peers[peer].subscriptions.insert(mid, subscription);
         self.retarget_one(subscription);
         self.report_subscription(subscription);
         self.refresh_relay_want(track);
@@ -313,6 +318,10 @@ impl Engine {
     /// Ends a subscription; its m-line is free and keeps its numbers.
     pub(super) fn end_subscription(&mut self, key: usize) {
         let Some(mut subscription) = self.subscriptions.try_remove(key) else { return };
+        self.reports_due.remove(&key);
+        if let Some(peer) = self.peers.get_mut(subscription.peer) {
+            peer.subscriptions.remove(&subscription.mid);
+        }
         let (peer, mid, track) = (subscription.peer, subscription.mid, subscription.track);
         if let Some(track) = self.tracks.get_mut(track) {
             track.subscribers.retain(|other| *other != key);
@@ -356,8 +365,7 @@ impl Engine {
         for track in tracks {
             self.end_track(track);
         }
-        let held: Vec<usize> = self.subscriptions.iter().filter(|(_, s)| s.peer == key).map(|(key, _)| key).collect();
-        for subscription in held {
+        for subscription in self.held_by(key) {
             self.end_subscription(subscription);
         }
         self.parked.retain(|(peer, _), _| *peer != key);
@@ -371,6 +379,8 @@ impl Engine {
             self.deadlines.remove(&(scheduled, key));
         }
         self.dirty.retain(|other| *other != key);
+        // The key may be somebody else's before the failed are buried.
+        self.failed.retain(|other| *other != key);
         if let Some(conference) = self.conferences.get_mut(&peer.conference) {
             conference.peers.remove(&key);
             if conference.is_empty() {
@@ -380,7 +390,7 @@ impl Engine {
         self.counters.peers_closed += 1;
         self.events.push_back(Event::Disconnected { peer: peer.id, reason });
         // Dropping runs str0m's destructors over whatever a panic left behind.
-        drop(std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(peer))));
+        drop(catch_unwind(AssertUnwindSafe(move || drop(peer))));
     }
 
     pub(super) fn mark_dirty(&mut self, key: usize) {

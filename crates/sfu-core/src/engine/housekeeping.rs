@@ -22,6 +22,9 @@ impl Engine {
                 self.events.push_back(Event::Speakers { conference: *id, speakers });
             }
         }
+        for key in std::mem::take(&mut self.reports_due) {
+            self.report_subscription(key);
+        }
         self.rounds = self.rounds.wrapping_add(1);
         if self.rounds.is_multiple_of(SLOW_ROUNDS) {
             self.find_dead_peers();

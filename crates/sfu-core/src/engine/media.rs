@@ -5,7 +5,7 @@ use crate::forward::selector;
 use crate::id::{Mid, Rid};
 use crate::io::{Event, Kind, LayerInfo, Packet, Pause, RelayMessage};
 use crate::keyframe::Decision;
-use crate::subscription::Offered;
+use crate::subscription::{Offered, REPORT_INTERVAL};
 use crate::track::Origin;
 
 impl Engine {
@@ -19,6 +19,7 @@ impl Engine {
         };
         let track = &self.tracks[key];
         if let Some((level, _)) = packet.extensions.audio_level
+            && track.kind == Kind::Audio
             && !track.muted
             && let Some(conference) = self.conferences.get_mut(&conference)
         {
@@ -40,9 +41,9 @@ impl Engine {
         let woke = !state.is_active(now);
         state.last_packet = Some(now);
         // A key frame that was lost and comes again has lost its successors to those who waited for it.
-        let newest = state.highest.is_none_or(|highest| packet.sequence > highest);
+        let newest = state.highest.is_none_or(|highest| highest.0 != packet.source || packet.sequence > highest.1);
         if newest {
-            state.highest = Some(packet.sequence);
+            state.highest = Some((packet.source, packet.sequence));
         }
         let fresh_keyframe = packet.keyframe && newest;
         if woke {
@@ -55,7 +56,7 @@ impl Engine {
             let subscriber = self.tracks[key].subscribers[place];
             self.forward_to(subscriber, index, &packet, may_switch);
         }
-        if fresh_keyframe {
+        if fresh_keyframe && !self.somebody_waits(key, index) {
             self.tracks[key].layers[layer].gate.handle_keyframe();
         }
         let track = &self.tracks[key];
@@ -78,19 +79,27 @@ impl Engine {
         let payload_type = subscription.payload_type(packet.codec, || self.peers[peer].payload_type(mid, packet.codec));
         let Some(payload_type) = payload_type else {
             if !lacked {
-                self.report_subscription(subscriber);
+                self.report_soon(subscriber);
             }
             return;
         };
-        let (numbers, switched) = match subscription.offer(now, layer, packet, may_switch) {
-            Offered::Drop => return,
+        let had = subscription.current;
+        let offered = subscription.offer(now, layer, packet, may_switch);
+        let (numbers, switched) = match offered {
+            Offered::Drop => {
+                // The codec became one that it takes, or its source began anew without a key frame.
+                if lacked || had.is_some() && subscription.current.is_none() {
+                    self.keyframe_for(subscriber);
+                }
+                return;
+            }
             Offered::Forward(numbers) => (numbers, lacked),
             Offered::Switched(numbers) => (numbers, true),
         };
         if switched {
             self.counters.layer_switches += 1;
             let track = subscription.track;
-            self.report_subscription(subscriber);
+            self.report_soon(subscriber);
             self.refresh_relay_want(track);
         }
         self.counters.packets_forwarded += 1;
@@ -142,9 +151,11 @@ impl Engine {
     /// The subscriber on this m-line lost its picture.
     pub(super) fn handle_keyframe_request(&mut self, peer: usize, mid: Mid) {
         self.counters.keyframe_requests_received += 1;
-        let of_line = |s: &crate::subscription::Subscription| s.peer == peer && s.mid == mid;
-        let key = self.subscriptions.iter().find(|(_, s)| of_line(s)).map(|(key, _)| key);
-        if let Some(key) = key {
+        let now = self.now;
+        let key = self.peers.get(peer).and_then(|peer| peer.subscriptions.get(&mid)).copied();
+        if let Some(key) = key
+            && self.subscriptions[key].may_ask(now)
+        {
             self.keyframe_for(key);
         }
     }
@@ -166,16 +177,25 @@ impl Engine {
             && at <= self.now
         {
             self.keyframe_deadlines.remove(&(at, track, layer));
-            if self.keyframe_is_moot(track, layer) {
-                continue;
-            }
+            let moot = self.keyframe_is_moot(track, layer);
             let Some(state) = self.tracks.get_mut(track).and_then(|t| t.layers.get_mut(usize::from(layer))) else {
                 continue;
             };
-            if let Some(decision) = state.gate.handle_timeout(self.now, interval) {
+            if moot {
+                state.gate.forget();
+            } else if let Some(decision) = state.gate.handle_timeout(self.now, interval) {
                 self.act_on_gate(track, layer, decision);
             }
         }
+    }
+
+    /// A subscriber here still waits for a key frame of this layer.
+    fn somebody_waits(&self, track: usize, layer: u8) -> bool {
+        let waits = |key: &usize| {
+            let subscription = &self.subscriptions[*key];
+            subscription.target == Some(layer) && subscription.waits() && self.peers[subscription.peer].is_connected()
+        };
+        self.tracks[track].subscribers.iter().any(waits)
     }
 
     /// Nobody waits for this layer any more, here or behind a link: asking on would cost the publisher for nothing.
@@ -183,7 +203,7 @@ impl Engine {
         let Some(track) = self.tracks.get(track) else { return true };
         let uses = |key: &usize| {
             let subscription = &self.subscriptions[*key];
-            subscription.target == Some(layer) || subscription.current == Some(layer)
+            !subscription.lacks_codec() && (subscription.target == Some(layer) || subscription.current == Some(layer))
         };
         track.muted
             || !(track.subscribers.iter().any(uses) || track.links.iter().any(|want| want.layers >> layer & 1 == 1))
@@ -216,15 +236,30 @@ impl Engine {
 
     /// The peer is up: what it subscribed to before can flow.
     pub(super) fn start_subscriptions(&mut self, peer: usize) {
-        let held: Vec<usize> = self.subscriptions.iter().filter(|(_, s)| s.peer == peer).map(|(key, _)| key).collect();
-        for subscription in held {
+        for subscription in self.held_by(peer) {
             self.keyframe_for(subscription);
+        }
+    }
+
+    /// The subscriptions of a peer.
+    pub(super) fn held_by(&self, peer: usize) -> Vec<usize> {
+        self.peers.get(peer).map(|peer| peer.subscriptions.values().copied().collect()).unwrap_or_default()
+    }
+
+    /// For what packets cause: tells it now, or a little later if the subscriber was told something just now.
+    fn report_soon(&mut self, key: usize) {
+        let now = self.now;
+        if self.subscriptions[key].reported_at.is_some_and(|at| now < at + REPORT_INTERVAL) {
+            self.reports_due.insert(key);
+        } else {
+            self.report_subscription(key);
         }
     }
 
     /// Tells the subscriber what it gets, if that is news.
     pub(super) fn report_subscription(&mut self, key: usize) {
-        let subscription = &mut self.subscriptions[key];
+        let now = self.now;
+        let Some(subscription) = self.subscriptions.get_mut(key) else { return };
         let track = &self.tracks[subscription.track];
         let paused = if track.muted {
             Some(Pause::Muted)
@@ -238,6 +273,7 @@ impl Engine {
             _ => None,
         };
         if subscription.report(rid, paused) {
+            subscription.reported_at = Some(now);
             let peer = self.peers[subscription.peer].id;
             self.events.push_back(Event::Subscribed { peer, track: track.id, mid: subscription.mid, rid, paused });
         }

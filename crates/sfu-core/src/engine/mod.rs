@@ -52,6 +52,8 @@ pub struct Engine {
     /// The numbers of m-lines that carry nothing now. An SSRC stays; so must they (RFC 3711 §9.1: no reuse under one key).
     parked: BTreeMap<(usize, Mid), Rewriter>,
     conferences: BTreeMap<ConferenceId, Conference>,
+    /// Subscriptions whose subscribers are to be told something.
+    reports_due: BTreeSet<usize>,
     deadlines: BTreeSet<(Instant, usize)>,
     keyframe_deadlines: BTreeSet<(Instant, usize, u8)>,
     next_housekeeping: Instant,
@@ -88,6 +90,7 @@ impl Engine {
             subscriptions: Slab::new(),
             parked: BTreeMap::new(),
             conferences: BTreeMap::new(),
+            reports_due: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             keyframe_deadlines: BTreeSet::new(),
             next_housekeeping: now + housekeeping::INTERVAL,
@@ -294,6 +297,12 @@ impl Engine {
             return;
         }
         let id = peer.id;
+        // Who can send from another's address could otherwise take its media away.
+        let previous = self.by_address.get(&address).and_then(|previous| self.peers.get(*previous));
+        if previous.is_some_and(|previous| previous.is_busy_at(address, self.now)) {
+            self.counters.datagrams_refused += 1;
+            return;
+        }
         if let Some(previous) = self.by_address.insert(address, key)
             && let Some(other) = self.peers.get_mut(previous)
         {

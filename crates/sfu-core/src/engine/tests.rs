@@ -17,6 +17,8 @@ use crate::id::ParticipantId;
 use crate::io::{Command, CommandError, Kind, Pause, PublishedTrack, Reply, Want};
 use crate::test_time::epoch;
 
+mod hostile;
+
 const CONFERENCE: ConferenceId = ConferenceId(1);
 
 fn server() -> SocketAddr {
@@ -38,6 +40,9 @@ struct Pair {
     engine: Engine,
     clients: Vec<Client>,
     events: Vec<Event>,
+    /// Every datagram to the engine, and from it.
+    up: Vec<Vec<u8>>,
+    down: Vec<Vec<u8>>,
 }
 
 impl Pair {
@@ -46,7 +51,14 @@ impl Pair {
         let candidates = vec![LocalCandidate { advertised: server(), bound: server() }];
         let config =
             EngineConfig { candidates, seed: [7; 32], crypto: crate::default_crypto(), bounds: Bounds::default() };
-        Self { now, engine: Engine::new(now, config), clients: Vec::new(), events: Vec::new() }
+        Self {
+            now,
+            engine: Engine::new(now, config),
+            clients: Vec::new(),
+            events: Vec::new(),
+            up: vec![],
+            down: vec![],
+        }
     }
 
     fn command(&mut self, command: Command) -> Result<Reply, CommandError> {
@@ -106,6 +118,7 @@ impl Pair {
             self.engine.handle_timeout(now);
             for _ in 0..20 {
                 for (source, contents) in to_server.drain(..) {
+                    self.up.push(contents.clone());
                     self.engine.handle_datagram(now, Datagram { source, destination: server(), contents: &contents });
                 }
                 loop {
@@ -117,6 +130,7 @@ impl Pair {
                             let client =
                                 self.clients.iter_mut().find(|c| c.address == transmit.destination).expect("client");
                             for datagram in transmit.datagrams() {
+                                self.down.push(datagram.to_vec());
                                 let contents = datagram.try_into().expect("a datagram");
                                 let (source, destination) = (transmit.source, transmit.destination);
                                 let receive = Receive { proto: Protocol::Udp, source, destination, contents };

@@ -8,7 +8,7 @@ mod cipher;
 mod inbound;
 mod kdf;
 mod outbound;
-mod replay;
+pub(crate) mod replay;
 
 pub use inbound::Inbound;
 pub use outbound::Outbound;

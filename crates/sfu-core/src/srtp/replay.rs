@@ -1,4 +1,4 @@
-//! Which packet indices were seen (RFC 3711 §3.3.2).
+//! Which packet indices were seen (RFC 3711 §3.3.2), or given out.
 
 /// A packet more than so many indices late is refused. Video at 10 Mbit/s makes some 1000 packets in a second, and a
 /// retransmission that late is of no use.
@@ -7,23 +7,23 @@ const WORDS: usize = (WINDOW / 64) as usize;
 
 /// The highest index seen and which of the [`WINDOW`] below it.
 #[derive(Debug, Clone)]
-pub(super) struct ReplayWindow {
+pub(crate) struct ReplayWindow {
     highest: Option<u64>,
     /// Bit `index % WINDOW`.
     seen: [u64; WORDS],
 }
 
 impl ReplayWindow {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { highest: None, seen: [0; WORDS] }
     }
 
-    pub(super) fn highest(&self) -> Option<u64> {
+    pub(crate) fn highest(&self) -> Option<u64> {
         self.highest
     }
 
     /// Whether a packet with this index may still come.
-    pub(super) fn admits(&self, index: u64) -> bool {
+    pub(crate) fn admits(&self, index: u64) -> bool {
         let Some(highest) = self.highest else { return true };
         if index > highest {
             return true;
@@ -32,7 +32,7 @@ impl ReplayWindow {
     }
 
     /// An authenticated packet with this index came.
-    pub(super) fn note(&mut self, index: u64) {
+    pub(crate) fn note(&mut self, index: u64) {
         match self.highest {
             Some(highest) if index <= highest => {}
             Some(highest) => {

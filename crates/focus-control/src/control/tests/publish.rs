@@ -6,6 +6,7 @@ use sfu_core::{Command, CommandError, Event, Mid, TrackId};
 
 use super::world::{Client, World, ms};
 use crate::ControlBounds;
+use crate::bounds::OFFER_INTERVAL;
 use crate::token::{LIFETIME_DEFAULT, Mint};
 
 fn mute(w: &mut World, client: &Client, track: &str, muted: bool) {
@@ -92,6 +93,7 @@ fn a_refused_offer_changes_nothing() {
         (5, CommandError::PeerFailed, "M_UNKNOWN"),
     ] {
         w.workers[0].fail = Some(error);
+        w.pass(OFFER_INTERVAL);
         w.offer(&alice, seq, &[("0", Source::Camera), ("1", Source::Microphone)]);
         assert_eq!(w.heard(&alice), [format!("{code} re Some({})", 100 + seq)]);
     }

@@ -5,6 +5,7 @@ use crate::test_time::epoch;
 fn packet(sequence: u64, timestamp: u32, picture_id: u16, tl0: u8) -> Packet {
     let [high, low] = picture_id.to_be_bytes();
     Packet {
+        source: 1,
         sequence,
         timestamp,
         marker: false,
