@@ -51,6 +51,7 @@ metrics! {
     JOIN Histogram "sfu_join_duration_seconds" "From a token that was accepted to media that is connected.";
     SOCKETS Counter "sfu_websockets_opened_total" "Signalling sockets opened.";
     SOCKETS_REFUSED Counter "sfu_websockets_refused_total" "Signalling sockets refused before they were opened, by reason.";
+    HTTP_REFUSED Counter "sfu_http_connections_refused_total" "TCP connections closed because their address had too many.";
     SOCKETS_SLOW Counter "sfu_websockets_slow_total" "Signalling sockets closed because the client did not read.";
     DATAGRAMS_RECEIVED Counter "sfu_datagrams_received_total" "UDP datagrams that reached a worker, with those passed on by another.";
     DATAGRAMS_SENT Counter "sfu_datagrams_sent_total" "UDP datagrams made for clients.";
@@ -121,6 +122,7 @@ pub(crate) struct Metrics {
     handle: PrometheusHandle,
     join: Histogram,
     pub(crate) sockets: SocketCounters,
+    pub(crate) http_refused: Counter,
 }
 
 /// Counted where they happen: no machine of ours sees these.
@@ -129,6 +131,7 @@ pub(crate) struct SocketCounters {
     pub(crate) refused_origin: Counter,
     pub(crate) refused_subprotocol: Counter,
     pub(crate) refused_draining: Counter,
+    pub(crate) refused_waiting: Counter,
 }
 
 /// What all parts say of themselves.
@@ -163,7 +166,9 @@ impl Metrics {
                 refused_origin: refused("origin"),
                 refused_subprotocol: refused("subprotocol"),
                 refused_draining: refused("draining"),
+                refused_waiting: refused("waiting"),
             },
+            http_refused: counter(&recorder, &HTTP_REFUSED, None),
             recorder,
         }
     }
@@ -226,7 +231,6 @@ impl Metrics {
             (&REQUEST_ERRORS, None, c.errors),
             (&LATE_MESSAGES, None, c.late_messages),
             (&COMMAND_FAILURES, None, c.command_failures),
-            (&DATA_MESSAGES, Some(("event", "ignored")), c.data_ignored),
             (&SOCKETS_SLOW, None, control.slow_sockets),
         ] {
             self.count(metric, label, value);
@@ -246,6 +250,7 @@ impl Metrics {
             (&MISROUTED, Some(("event", "received")), sum(|d| d.misrouted_received)),
             (&MISROUTED, Some(("event", "late")), sum(|d| d.misrouted_late)),
             (&EVENTS_DROPPED, None, sum(|d| d.events_dropped)),
+            (&DATA_MESSAGES, Some(("event", "ignored")), sum(|d| d.data_ignored)),
         ] {
             self.count(metric, label, value);
         }

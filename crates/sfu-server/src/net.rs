@@ -4,8 +4,10 @@ pub(crate) mod addresses;
 pub(crate) mod udp;
 
 mod error;
+mod frames;
 pub(crate) mod http;
 pub(crate) mod origin;
 pub(crate) mod routes;
+pub(crate) mod sources;
 pub(crate) mod tls;
 pub(crate) mod ws;

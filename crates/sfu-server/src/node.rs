@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use focus_control::{Control, ControlBounds, ControlConfig};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
@@ -24,6 +24,9 @@ use crate::worker::{Ended, Workers, WorkersError};
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Connections to the metrics listener: a scraper or two.
 const METRICS_CONNECTIONS: usize = 16;
+/// One in so many connections may be a socket that was not welcomed yet. It is one for a round trip, or for the 10 s of
+/// `focus_signaling::limits::HELLO_TIMEOUT` if its client says nothing.
+const UNWELCOMED_SHARE: usize = 4;
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Why a node does not start. One line for the operator.
@@ -111,6 +114,7 @@ impl Node {
         let state = Arc::new(NodeState {
             control: to_control,
             next_connection: AtomicU64::new(0),
+            unwelcomed: Arc::new(Semaphore::new((config.limits.connections / UNWELCOMED_SHARE).max(1))),
             alive,
             metrics: metrics.clone(),
             metrics_on_http: config.metrics_place() == MetricsPlace::OnHttp,
@@ -132,15 +136,17 @@ impl Node {
         let task = ControlTask::new(control, workers.handles.clone(), metrics.clone(), control_stats);
         let control_task = tokio::spawn(task.run(inlets));
         let (stop, stopped) = watch::channel(false);
+        let refused = metrics.http_refused.clone();
         tokio::spawn(keep_house(metrics, stopped.clone()));
         let metrics_address = metrics_listener.as_ref().map(|(_, address)| *address);
         if let Some((tcp, _)) = metrics_listener {
             let router = routes::metrics_router(state.clone());
-            let listener = Listener { tcp, tls: None, router, connections: METRICS_CONNECTIONS };
+            let listener =
+                Listener { tcp, tls: None, router, connections: METRICS_CONNECTIONS, refused: refused.clone() };
             tokio::spawn(listener.serve(stopped.clone()));
         }
         let router = routes::router(state.clone());
-        let listener = Listener { tcp: http, tls, router, connections: config.limits.connections };
+        let listener = Listener { tcp: http, tls, router, connections: config.limits.connections, refused };
         let http_task = tokio::spawn(listener.serve(stopped));
         info!(port = http_address.port(), tls = is_tls, "http");
 

@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use focus_control::token::Minter;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::control::{FromSocket, SharedStats};
 use crate::metrics::{Metrics, Snapshot};
@@ -14,6 +14,8 @@ use crate::worker::WorkersStats;
 pub(crate) struct NodeState {
     pub(crate) control: mpsc::Sender<FromSocket>,
     pub(crate) next_connection: AtomicU64,
+    /// Places for sockets that were not welcomed yet: strangers cannot take all connections.
+    pub(crate) unwelcomed: Arc<Semaphore>,
     /// Each socket holds one; when the last is dropped, none is left.
     pub(crate) alive: mpsc::Sender<()>,
     pub(crate) metrics: Arc<Metrics>,

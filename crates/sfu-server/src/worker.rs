@@ -42,7 +42,7 @@ const LETTERS: usize = 1024;
 const TURN_MAX: Duration = Duration::from_secs(1);
 /// How long until a full control task is tried again.
 const OUTBOX_RETRY: Duration = Duration::from_millis(5);
-/// Outbox length from which passing news (speakers, quality, data) is dropped rather than kept.
+/// Outbox length from which passing news (speakers, quality) is dropped rather than kept.
 const OUTBOX_NEWS_MAX: usize = 1024;
 
 const WAKER: Token = Token(0);
@@ -231,9 +231,12 @@ impl Worker {
     fn for_control(&mut self, event: Event) -> Option<Event> {
         match event {
             Event::LocalUfrags { .. } | Event::AddressAdded { .. } | Event::AddressRemoved { .. } => None,
-            Event::Speakers { .. } | Event::Quality { .. } | Event::Data { .. }
-                if self.outbox.len() >= OUTBOX_NEWS_MAX =>
-            {
+            // The control plane would only count it, and each has up to 256 KiB.
+            Event::Data { .. } => {
+                self.counters.data_ignored += 1;
+                None
+            }
+            Event::Speakers { .. } | Event::Quality { .. } if self.outbox.len() >= OUTBOX_NEWS_MAX => {
                 self.counters.events_dropped += 1;
                 None
             }

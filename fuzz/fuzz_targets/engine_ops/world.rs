@@ -151,7 +151,7 @@ impl World {
                 };
                 let moved = self.command(connect).is_ok();
                 if let Some(client) = self.clients.get_mut(usize::from(number % PEERS)).filter(|_| moved) {
-                    client.conference = conference;
+                    client.reconnected(conference);
                 }
             }
             Operation::Offer { peer: number, lines, published } => {
@@ -267,7 +267,7 @@ impl World {
 
     fn mid(&self, number: u8, line: u8) -> Mid {
         let client = self.clients.get(usize::from(number % PEERS));
-        let known = client.and_then(|client| client.mids.get(usize::from(line)));
+        let known = client.and_then(|client| client.mids.get(usize::from(line % 4)));
         known.and_then(|known| Mid::new(known)).unwrap_or_else(|| mid(&offer::mid_of(line)))
     }
 

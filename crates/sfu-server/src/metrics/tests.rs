@@ -13,6 +13,7 @@ fn snapshot() -> Snapshot {
     let mut worker = WorkerStats::default();
     worker.engine.packets_forwarded = 20;
     worker.driver.misrouted_sent = 3;
+    worker.driver.data_ignored = 4;
     worker.mailbox = 5;
     let control = ControlStats {
         gauges: focus_control::Gauges { participants: 7, ..Default::default() },
@@ -58,6 +59,7 @@ fn every_line_parses_and_every_metric_is_there() {
     assert_eq!(samples.get("sfu_packets_forwarded_total"), Some(&40.0));
     assert_eq!(samples.get("sfu_refusals_total{reason=\"token\"}"), Some(&2.0));
     assert_eq!(samples.get("sfu_misrouted_datagrams_total{event=\"sent\"}"), Some(&6.0));
+    assert_eq!(samples.get("sfu_data_messages_total{event=\"ignored\"}"), Some(&8.0));
     assert_eq!(samples.get("sfu_ring_depth{worker=\"1\"}"), Some(&5.0));
     assert_eq!(samples.get("sfu_ring_dropped_total{kind=\"steering\"}"), Some(&3.0));
     assert_eq!(samples.get("sfu_join_duration_seconds_bucket{le=\"0.2\"}"), Some(&1.0));

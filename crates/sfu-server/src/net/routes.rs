@@ -1,14 +1,16 @@
 //! What the HTTP listener serves.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use axum::{Json, Router};
+use focus_control::token::Minter;
 use focus_signaling::Errcode;
 use serde::{Deserialize, Serialize};
 
@@ -21,14 +23,18 @@ use crate::{auth, web};
 pub(crate) const SIGNALLING_PATH: &str = "/rtc/v1";
 /// Body of a request. The largest has a conference and a name.
 const BODY_BYTES_MAX: usize = 8 * 1024;
+/// Until a request's body is complete. It usually comes with the head.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Everything that `http.listen` serves.
 pub(crate) fn router(state: Arc<NodeState>) -> Router {
-    let api = Router::new()
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .route("/dev/token", post(dev_token))
-        .layer(middleware::map_response(allow_any_page));
+    let api = Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz));
+    // Without --dev there is no such thing, and no body is read to find that out.
+    let api = match state.dev_minter {
+        Some(_) => api.route("/dev/token", post(dev_token)),
+        None => api,
+    };
+    let api = api.layer(middleware::map_response(allow_any_page));
     let pages = Router::new()
         .route("/", get(async || web::index()))
         .route("/call/{room}", get(async || web::index()))
@@ -139,11 +145,28 @@ struct TokenResponse {
 }
 
 /// A token for anybody, with `--dev` only.
-async fn dev_token(State(state): State<Arc<NodeState>>, body: Bytes) -> Result<Json<TokenResponse>, ApiError> {
-    let Some(minter) = &state.dev_minter else { return Err(ApiError::not_found()) };
+async fn dev_token(State(state): State<Arc<NodeState>>, request: Request) -> Response {
+    let Some(minter) = &state.dev_minter else { return ApiError::not_found().into_response() };
+    match body(request).await {
+        Ok(body) => mint(minter, &body).into_response(),
+        Err(refusal) => refusal,
+    }
+}
+
+async fn body(request: Request) -> Result<Bytes, Response> {
+    match tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await {
+        Ok(body) => body.map_err(IntoResponse::into_response),
+        Err(_) => {
+            let text = format!("the body did not come within {} s", BODY_TIMEOUT.as_secs());
+            Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, Errcode::ConnectionTimeout, text).into_response())
+        }
+    }
+}
+
+fn mint(minter: &Minter, body: &[u8]) -> Result<Json<TokenResponse>, ApiError> {
     let bad = |errcode, error: String| ApiError::new(StatusCode::BAD_REQUEST, errcode, error);
     let value: serde_json::Value =
-        serde_json::from_slice(&body).map_err(|e| bad(Errcode::NotJson, format!("body is not JSON: {e}")))?;
+        serde_json::from_slice(body).map_err(|e| bad(Errcode::NotJson, format!("body is not JSON: {e}")))?;
     let request = TokenRequest::deserialize(value).map_err(|e| bad(Errcode::BadJson, e.to_string()))?;
     match auth::dev_token(minter, &request.conference, &request.name) {
         Ok(token) => Ok(Json(TokenResponse { token, url: SIGNALLING_PATH })),
@@ -152,5 +175,20 @@ async fn dev_token(State(state): State<Arc<NodeState>>, body: Bytes) -> Result<J
             tracing::error!(%error, "cannot mint a token");
             Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, Errcode::Unknown, "cannot mint a token"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_never_comes_is_not_waited_for() {
+        let never = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
+        let request = Request::new(axum::body::Body::from_stream(never));
+        let answer = tokio::time::timeout(2 * BODY_TIMEOUT, body(request)).await.expect("an answer");
+        assert_eq!(answer.expect_err("refused").status(), StatusCode::REQUEST_TIMEOUT);
+        let request = Request::new("all of it".into());
+        assert_eq!(body(request).await.expect("a body"), "all of it");
     }
 }

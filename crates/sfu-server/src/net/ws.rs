@@ -1,20 +1,28 @@
-//! One signalling socket: axum's WebSocket on one side, the control task on the other, and between them the machine that
-//! holds the limits ([`Connection`]).
+//! One signalling socket: tungstenite's WebSocket on one side, the control task on the other, and between them the machine
+//! that holds the limits ([`Connection`]). axum does the handshake; the socket itself is made here, so that its frames can
+//! be counted beneath it ([`Metered`]).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use focus_control::ConnectionId;
-use focus_signaling::wire::{Limits, SUBPROTOCOL};
+use focus_signaling::wire::{Limits, SUBPROTOCOL, ServerMessage};
 use focus_signaling::{CloseCode, Connection, Errcode, Output};
-use tokio::sync::mpsc;
+use futures_util::{SinkExt as _, StreamExt as _};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 
 use super::error::ApiError;
+use super::frames::Metered;
+use super::http::Held;
 use super::origin;
 use super::routes::host;
 use crate::control::{FromSocket, TO_SOCKET_MAX, ToSocket};
@@ -22,6 +30,8 @@ use crate::state::NodeState;
 
 /// The machine answers a message that is too large with an error; this is where we stop reading one that is absurd.
 const FRAME_BYTES_MAX: usize = 2 * focus_signaling::limits::MESSAGE_BYTES_MAX;
+/// What is read at once. The default of 128 KiB would be a quarter of what an idle session needs.
+const READ_BUFFER: usize = 16 * 1024;
 /// Bytes that tungstenite buffers when the kernel takes no more; a single message may be larger.
 const WRITE_BUFFER_MAX: usize = 8 * 1024 * 1024;
 /// A client that takes nothing for so long is gone, or reads too slowly to be in a call.
@@ -45,6 +55,11 @@ pub(super) async fn upgrade(State(state): State<Arc<NodeState>>, request: Reques
             ApiError::new(StatusCode::SERVICE_UNAVAILABLE, Errcode::ResourceLimitExceeded, "the server is draining");
         return ([(header::RETRY_AFTER, "2")], error).into_response();
     }
+    // The connection's own upgrade is taken out; axum gets one that never happens, and makes the answer.
+    let on_upgrade = parts.extensions.get::<OnUpgrade>().cloned();
+    if on_upgrade.is_some() {
+        parts.extensions.insert(hyper::upgrade::on(axum::http::Request::new(())));
+    }
     let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &state).await {
         Ok(upgrade) => upgrade.protocols([SUBPROTOCOL]),
         Err(rejection) => {
@@ -56,17 +71,33 @@ pub(super) async fn upgrade(State(state): State<Arc<NodeState>>, request: Reques
         let text = format!("the WebSocket subprotocol {SUBPROTOCOL} is required");
         return ApiError::new(StatusCode::BAD_REQUEST, Errcode::Unrecognized, text).into_response();
     }
+    let Ok(unwelcomed) = state.unwelcomed.clone().try_acquire_owned() else {
+        counters.refused_waiting.increment(1);
+        let text = "too many sockets wait for their welcome";
+        let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, Errcode::ResourceLimitExceeded, text);
+        return ([(header::RETRY_AFTER, "2")], error).into_response();
+    };
     counters.opened.increment(1);
-    upgrade
-        .max_message_size(FRAME_BYTES_MAX)
-        .max_frame_size(FRAME_BYTES_MAX)
-        .max_write_buffer_size(WRITE_BUFFER_MAX)
-        .on_upgrade(async move |socket| Socket::open(socket, &state).await.run().await)
+    let held = parts.extensions.remove::<Held>();
+    if let Some(on_upgrade) = on_upgrade {
+        tokio::spawn(async move {
+            if let Ok(upgraded) = on_upgrade.await {
+                Socket::open(upgraded, unwelcomed, &state).await.run().await;
+            }
+            // The place of the connection is that of the socket.
+            drop(held);
+        });
+    }
+    upgrade.on_upgrade(|_| std::future::ready(()))
 }
 
 struct Socket {
     id: ConnectionId,
-    socket: WebSocket,
+    socket: WebSocketStream<Metered<TokioIo<Upgraded>>>,
+    /// Told when the client sends too many frames.
+    excess: Arc<Notify>,
+    /// Among the sockets that were not welcomed yet.
+    unwelcomed: Option<OwnedSemaphorePermit>,
     machine: Connection,
     control: mpsc::Sender<FromSocket>,
     outgoing: mpsc::Receiver<ToSocket>,
@@ -78,27 +109,36 @@ struct Socket {
 struct Gone;
 
 impl Socket {
-    async fn open(socket: WebSocket, state: &NodeState) -> Self {
+    async fn open(upgraded: Upgraded, unwelcomed: OwnedSemaphorePermit, state: &NodeState) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .max_write_buffer_size(WRITE_BUFFER_MAX)
+            .max_message_size(Some(FRAME_BYTES_MAX))
+            .max_frame_size(Some(FRAME_BYTES_MAX));
+        let excess = Arc::new(Notify::new());
+        let stream = Metered::new(TokioIo::new(upgraded), excess.clone());
+        let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
         let id = ConnectionId(state.next_connection.fetch_add(1, Ordering::Relaxed));
         let (sender, outgoing) = mpsc::channel(TO_SOCKET_MAX);
         let control = state.control.clone();
         // Fails only when the node has stopped; then the first message will find that out.
         let _ = control.send(FromSocket::Opened { connection: id, outgoing: sender }).await;
         let machine = Connection::new(Instant::now(), Limits::default());
-        Self { id, socket, machine, control, outgoing, _alive: state.alive.clone() }
+        let unwelcomed = Some(unwelcomed);
+        Self { id, socket, excess, unwelcomed, machine, control, outgoing, _alive: state.alive.clone() }
     }
 
     async fn run(mut self) {
         while let Ok(deadline) = self.carry_out().await {
             let now = tokio::select! {
-                message = self.socket.recv() => {
+                message = self.socket.next() => {
                     let now = Instant::now();
                     match message {
                         Some(Ok(Message::Text(text))) => self.machine.handle_text(now, &text),
                         Some(Ok(Message::Binary(_))) => self.machine.handle_binary(now),
                         // tungstenite answers pings itself. They do not count as a sign of life: a browser cannot send
                         // them, and a proxy may.
-                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
                         Some(Ok(Message::Close(_)) | Err(_)) | None => break,
                     }
                     now
@@ -106,10 +146,20 @@ impl Socket {
                 told = self.outgoing.recv() => {
                     let now = Instant::now();
                     match told {
-                        Some(ToSocket::Send { re, message }) => self.machine.send(now, re, message),
+                        Some(ToSocket::Send { re, message }) => {
+                            if matches!(message, ServerMessage::Welcome(_)) {
+                                self.unwelcomed = None;
+                            }
+                            self.machine.send(now, re, message);
+                        }
                         Some(ToSocket::Close { code }) => self.machine.close(now, code),
                         None => self.machine.close(now, CloseCode::Timeout),
                     }
+                    now
+                }
+                () = self.excess.notified() => {
+                    let now = Instant::now();
+                    self.machine.close(now, CloseCode::RateLimited);
                     now
                 }
                 () = sleep_until(deadline) => Instant::now(),
@@ -130,9 +180,9 @@ impl Socket {
                     self.control.send(message).await.map_err(|_| Gone)?;
                 }
                 Output::Close { code } => {
-                    let frame = CloseFrame { code: code.code(), reason: code.reason().into() };
+                    let frame = CloseFrame { code: code.code().into(), reason: code.reason().into() };
                     self.write(Message::Close(Some(frame))).await?;
-                    let answer = async { while let Some(Ok(_)) = self.socket.recv().await {} };
+                    let answer = async { while let Some(Ok(_)) = self.socket.next().await {} };
                     let _ = tokio::time::timeout(CLOSE_TIMEOUT, answer).await;
                     return Err(Gone);
                 }

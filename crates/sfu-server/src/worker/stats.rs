@@ -20,6 +20,8 @@ pub(crate) struct DriverCounters {
     pub(crate) misrouted_unowned: u64,
     /// News that the control task had no room for.
     pub(crate) events_dropped: u64,
+    /// Data-channel messages, which nothing here speaks yet.
+    pub(crate) data_ignored: u64,
 }
 
 #[derive(Debug, Clone, Copy, Default)]

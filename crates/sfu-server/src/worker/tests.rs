@@ -176,6 +176,15 @@ fn only_news_is_dropped_when_the_control_task_is_behind() {
 }
 
 #[test]
+fn data_that_nobody_reads_is_counted_and_goes_no_further() {
+    let [mut a, _b] = pair(1);
+    for n in 1..=3 {
+        assert!(a.worker.for_control(Event::Data { peer: PeerId(1), data: vec![0; 10] }).is_none());
+        assert_eq!((a.worker.counters.data_ignored, a.worker.counters.events_dropped), (n, 0));
+    }
+}
+
+#[test]
 fn a_worker_stops_when_told_and_when_nobody_is_left() {
     let [mut a, b] = pair(1);
     a.commands.try_send(ToWorker::Stop).expect("room");

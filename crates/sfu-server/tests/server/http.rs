@@ -1,6 +1,7 @@
 use serde_json::json;
+use tokio::net::TcpStream;
 
-use crate::harness::{get, node, request};
+use crate::harness::{exchange, get, node, request};
 
 #[tokio::test]
 async fn a_node_is_alive_and_with_dev_ready() {
@@ -38,6 +39,11 @@ async fn tokens_for_anybody_are_only_there_with_dev() {
     dev.stop().await;
     let node = node(false).await;
     assert_eq!(ask(&node, r#"{"conference":"c","name":"Ada"}"#).await, (404, Some("M_NOT_FOUND".into())));
+    // Nobody waits for the body of a request that is refused anyway.
+    let stream = TcpStream::connect(node.http_addr()).await.expect("connected");
+    let head = "POST /dev/token HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 10\r\n\r\n";
+    let response = exchange(stream, head).await;
+    assert_eq!((response.status, &response.json()["errcode"]), (404, &json!("M_NOT_FOUND")));
     node.stop().await;
 }
 

@@ -5,6 +5,7 @@ mod harness;
 
 mod draining;
 mod http;
+mod limits;
 mod media;
 mod process;
 mod signalling;
