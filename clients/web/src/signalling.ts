@@ -148,7 +148,10 @@ export class Signalling extends Emitter<SignallingEvents> {
     this.#unanswered = 0;
     if (message === null || message.t === 'pong') return;
     if (message.t === 'welcome') this.#welcome(message.b);
-    else if (message.t === 'error' && this.#phase === 'resuming') this.#refused(message.b.error);
+    else if (message.t === 'error' && this.#phase === 'resuming') {
+      // Too often is not never: the session is still held, and the close that follows leads to another attempt.
+      if (message.b.errcode !== 'M_LIMIT_EXCEEDED') this.#refused(message.b.error);
+    }
     else this.emit('message', message);
   }
 

@@ -18,7 +18,7 @@ pub enum Beginning {
     Remote,
     /// Another engine receives tracks 0 and 1.
     Relaying,
-    /// Everybody has more m-lines, and media flows.
+    /// Everybody has more m-lines, client 2 asks for what is not for it, and media flows.
     Grown,
 }
 
@@ -55,7 +55,11 @@ impl Beginning {
                 let want = |track| Operation::RelayWant { link: 1, track, layers: Some(1) };
                 vec![want(0), want(1), rtp(false), rtp(true)]
             }
-            Self::Grown => vec![reoffer(0, true), reoffer(1, true), reoffer(1, false), rtp(false), rtp(true)],
+            Self::Grown => {
+                let foreign = |track| Operation::Subscribe { peer: 2, track, line: track, width: 0, height: 0, fps: 0 };
+                let grow = [reoffer(0, true), reoffer(1, true), reoffer(1, false)];
+                grow.into_iter().chain([foreign(0), foreign(1), rtp(false), rtp(true)]).collect()
+            }
         }
     }
 }

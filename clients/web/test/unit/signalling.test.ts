@@ -117,6 +117,18 @@ test('attempts get rarer, and stop when the session is no longer kept', () => {
   assert.deepEqual(ended, ['session-lost']);
 });
 
+test('a resume that came too often is tried again', () => {
+  const { clock, sockets, ended } = joined();
+  last(sockets).drop();
+  clock.advance(0);
+  last(sockets).open();
+  last(sockets).say({ t: 'error', re: 1, b: { errcode: 'M_LIMIT_EXCEEDED', error: 'too often', retry_after_ms: 500 } });
+  last(sockets).drop(CLOSE.limited);
+  clock.advance(10_000);
+  assert.deepEqual(ended, []);
+  assert.equal(sockets.length, 3);
+});
+
 test('a refused resume ends the session, whichever way it is refused', () => {
   const refusals: ((socket: FakeSocket) => void)[] = [
     (socket) => socket.drop(CLOSE.badToken),
