@@ -80,7 +80,9 @@ fn rewrite(data: &[u8]) {
         sequence = sequence.saturating_add_signed(i64::from(step.cast_signed()));
         now += Duration::from_millis(u64::from(flags >> 4));
         let clock_rate = if codec == CodecName::Opus { 48_000 } else { 90_000 };
+        let switches = flags & 8 != 0 || sources == 0;
         let packet = Packet {
+            source: sources + u32::from(switches),
             sequence,
             timestamp: u32::from(*step).wrapping_mul(0x0123_4567),
             marker: true,
@@ -90,7 +92,7 @@ fn rewrite(data: &[u8]) {
             received: now,
             payload: payload.into(),
         };
-        if flags & 8 != 0 || sources == 0 {
+        if switches {
             rewriter.switch(now, &packet);
             sources += 1;
         }

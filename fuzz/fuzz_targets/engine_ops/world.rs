@@ -291,6 +291,7 @@ impl World {
         payload.truncate(1400);
         payload.push(self.remote.get(&of).copied().unwrap_or(u8::MAX));
         Packet {
+            source: self.relayed as u32 / 1000,
             sequence: self.relayed,
             timestamp: self.relayed as u32 * 960,
             marker: true,
