@@ -6,14 +6,14 @@
 #![no_main]
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     time::{Duration, Instant},
 };
 
 use libfuzzer_sys::fuzz_target;
 use sfu_core::{
     codec::{Codec, CodecName},
-    forward::rewriter::Rewriter,
+    forward::rewriter::{Numbers, Rewriter},
     io::{Extensions, Packet},
     rtp::{
         self,
@@ -63,9 +63,8 @@ fn rewrite(data: &[u8]) {
     let mut now = Instant::now();
     let mut rewriter = Rewriter::new(0x7fff, u32::MAX, 0x7fff);
     let mut sequence = 1_u64 << 16;
-    // By outgoing number: the incoming one, and the source that it was of.
-    let mut sent: BTreeMap<u64, (u64, u32)> = BTreeMap::new();
-    let mut sources = 0;
+    let mut sent = BTreeSet::new();
+    let mut highest = None;
     let mut rest = data;
     while let [flags, step, length, after @ ..] = rest {
         let (payload, after) = after.split_at(usize::from(*length).min(after.len()));
@@ -77,12 +76,12 @@ fn rewrite(data: &[u8]) {
         if codec == CodecName::Vp8 && vp8::Descriptor::parse(payload).is_none() {
             assert!(!rtp::begins_keyframe(codec, payload));
         }
-        sequence = sequence.saturating_add_signed(i64::from(step.cast_signed()));
-        now += Duration::from_millis(u64::from(flags >> 4));
+        let scale = [1, 64, 1 << 12, i64::MAX / 128][usize::from(flags >> 6)];
+        sequence = sequence.saturating_add_signed(i64::from(step.cast_signed()) * scale);
+        now += Duration::from_millis(u64::from(*step));
         let clock_rate = if codec == CodecName::Opus { 48_000 } else { 90_000 };
-        let switches = flags & 8 != 0 || sources == 0;
         let packet = Packet {
-            source: sources + u32::from(switches),
+            source: u32::from(flags >> 4 & 3),
             sequence,
             timestamp: u32::from(*step).wrapping_mul(0x0123_4567),
             marker: true,
@@ -92,21 +91,27 @@ fn rewrite(data: &[u8]) {
             received: now,
             payload: payload.into(),
         };
-        if switches {
+        if flags & 8 != 0 {
             rewriter.switch(now, &packet);
-            sources += 1;
         }
+        let follows = rewriter.follows(&packet);
         let Some(numbers) = rewriter.rewrite(now, &packet) else { continue };
-        // One number twice is one SRTP packet index twice under one key (RFC 3711 §9.1), unless it is the same packet.
-        let source = (sequence, sources);
-        assert_eq!(*sent.entry(numbers.sequence).or_insert(source), source, "{} twice", numbers.sequence);
-        if let Some(vp8) = numbers.vp8 {
-            let descriptor = vp8::Descriptor::parse(payload).expect("it has numbers");
-            assert_eq!(vp8.picture_id.is_some(), descriptor.picture_id.is_some());
-            assert_eq!(vp8.tl0_picture_index.is_some(), descriptor.tl0_picture_index.is_some());
-            if let (Some(new), Some(old)) = (vp8.picture_id, descriptor.picture_id) {
-                assert!(new <= old.mask());
-            }
-        }
+        assert!(follows);
+        // One number twice is one SRTP packet index twice under one key (RFC 3711 §9.1).
+        assert!(sent.insert(numbers.sequence), "{} twice", numbers.sequence);
+        // A receiver guesses the roll-over count from the number before (RFC 3711 §3.3.1).
+        assert!(highest.is_none_or(|highest| numbers.sequence < highest + (1 << 15)), "{highest:?} then {numbers:?}");
+        highest = highest.max(Some(numbers.sequence));
+        check_vp8(payload, numbers);
+    }
+}
+
+fn check_vp8(payload: &[u8], numbers: Numbers) {
+    let Some(vp8) = numbers.vp8 else { return };
+    let descriptor = vp8::Descriptor::parse(payload).expect("it has numbers");
+    assert_eq!(vp8.picture_id.is_some(), descriptor.picture_id.is_some());
+    assert_eq!(vp8.tl0_picture_index.is_some(), descriptor.tl0_picture_index.is_some());
+    if let (Some(new), Some(old)) = (vp8.picture_id, descriptor.picture_id) {
+        assert!(new <= old.mask());
     }
 }
