@@ -30,7 +30,7 @@ pub struct LocalCandidate {
 /// Named bounds. The defaults are what the documents promise.
 #[derive(Debug, Clone)]
 pub struct Bounds {
-    /// Peers in one engine. At 600 KiB a busy one (measured, `facts/str0m.md` §2), 4096 stay under 2.5 GiB.
+    /// Peers in one engine. At 100 KB an idle and 600 KB a busy one, 4096 stay under 2.5 GB (`benches/scoreboard.md`: 101 KB, and 248 KB a video).
     pub peers: usize,
     /// m-lines of one peer: one per published and subscribed track. str0m walks them, so they cost time as well.
     pub m_lines: usize,

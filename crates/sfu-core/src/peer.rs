@@ -2,7 +2,7 @@
 //! [`Peer`] and its [`PeerEvent`]s, so that the media half behind them can be replaced.
 //!
 //! Every input is followed by a full drain of the `Rtc`, except for [`Peer::write`]: many writes, then one
-//! [`Peer::flush`], which is a third cheaper than one by one (measured: `docs/architecture.md`).
+//! [`Peer::flush`], because each drain walks every m-line of the `Rtc`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -151,7 +151,6 @@ pub struct Peer {
     checks: Checks,
     ssrcs_seen: usize,
     lines: Vec<Line>,
-    codecs: Vec<(u8, Codec)>,
     ssrcs: Vec<(Ssrc, Mid, Option<Rid>)>,
     channel: Option<ChannelId>,
     data_bytes_max: usize,
@@ -168,7 +167,7 @@ impl Peer {
         certificate: &DtlsCert,
         credentials: IceCreds,
     ) -> Self {
-        let mut rtc_config = RtcConfig::new()
+        let rtc_config = RtcConfig::new()
             .set_rtp_mode(true)
             .set_ice_lite(true)
             .set_local_ice_credentials(credentials)
@@ -180,9 +179,8 @@ impl Peer {
             .enable_opus(true, false)
             .enable_vp8(true)
             .enable_vp9(true)
-            .enable_h264(true);
-        // AV1 has no builder method of its own on the configuration in every str0m version; the codec list always has.
-        rtc_config.codec_config().enable_av1(true);
+            .enable_h264(true)
+            .enable_av1(true);
         let mut rtc = rtc_config.build(now);
         for candidate in &config.candidates {
             match Candidate::host(candidate.advertised, "udp") {
@@ -210,7 +208,6 @@ impl Peer {
             connected: false,
             path: None,
             lines: Vec::new(),
-            codecs: Vec::new(),
             ssrcs: Vec::new(),
             channel: None,
             data_bytes_max: config.bounds.data_bytes,
@@ -303,7 +300,7 @@ impl Peer {
         if self.local_ufrag() != self.ufrag {
             self.checks = Checks::default();
         }
-        self.codecs =
+        let codecs: Vec<(u8, Codec)> =
             self.rtc.codec_config().params().iter().filter_map(|p| Some((*p.pt(), codec(&p.spec())?))).collect();
         self.ssrcs.retain(|(_, mid, _)| lines.iter().any(|line| line.mid == Some(*mid)));
         self.lines.clear();
@@ -312,7 +309,7 @@ impl Peer {
             let Some(media) = self.rtc.media(mid.as_str().into()) else { continue };
             let direction: Direction = media.direction();
             let takes = |pt: &u8| media.remote_pts().iter().any(|remote| **remote == *pt);
-            let payload_types: Vec<_> = self.codecs.iter().filter(|(pt, _)| takes(pt)).copied().collect();
+            let payload_types: Vec<_> = codecs.iter().filter(|(pt, _)| takes(pt)).copied().collect();
             let kind_agrees = (media.kind() == MediaKind::Audio) == (kind == Kind::Audio);
             let usable = kind_agrees && !payload_types.is_empty();
             self.lines.push(Line {
