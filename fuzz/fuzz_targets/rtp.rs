@@ -80,7 +80,7 @@ fn rewrite(data: &[u8]) {
         sequence = sequence.saturating_add_signed(i64::from(step.cast_signed()) * scale);
         now += Duration::from_millis(u64::from(*step));
         let clock_rate = if codec == CodecName::Opus { 48_000 } else { 90_000 };
-        let packet = Packet {
+        let packet = Head {
             source: u32::from(flags >> 4 & 3),
             sequence,
             timestamp: u32::from(*step).wrapping_mul(0x0123_4567),
@@ -89,10 +89,10 @@ fn rewrite(data: &[u8]) {
             keyframe: rtp::begins_keyframe(codec, payload),
             extensions: Extensions::default(),
             received: now,
-            payload: payload.into(),
+            vp8: (codec == CodecName::Vp8).then(|| vp8::Descriptor::parse(payload)).flatten(),
         };
         if flags & 8 != 0 {
-            rewriter.switch(now, &packet);
+            rewriter.switch(now, &packet, Duration::from_millis(u64::from(flags) * 5));
         }
         let follows = rewriter.follows(&packet);
         let Some(numbers) = rewriter.rewrite(now, &packet) else { continue };

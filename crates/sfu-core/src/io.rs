@@ -1,11 +1,13 @@
 //! Everything that goes into an [`Engine`](crate::Engine) and comes out of it. Plain values, all of them.
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::codec::Codec;
 use crate::id::{ConferenceId, LinkId, Mid, ParticipantId, PeerId, Rid, TrackId};
+use crate::rtp::vp8;
 
 /// A received UDP datagram.
 #[derive(Debug, Clone, Copy)]
@@ -158,6 +160,9 @@ impl<'a> Transmit<'a> {
 pub enum Reason {
     /// Some peer's ICE, DTLS, SCTP or RTP timer.
     Peer,
+    /// The rest of a frame is waited for, so that it leaves in whole: at most [`HOLD`](crate::engine::HOLD) ahead. Look at
+    /// the sockets again before then.
+    Coalesce,
     /// A key-frame request that was held back or not answered.
     Keyframe,
     /// Speakers, quality, stale layers, refresh of relayed wants.
@@ -272,12 +277,14 @@ pub enum RelayMessage {
     /// From the publisher's side: one packet of one layer, as it came.
     Media { track: TrackId, layer: u8, packet: Packet },
     /// From the publisher's side: the layers that exist, smallest first. Sent before their first packet and on change.
-    Layers { track: TrackId, layers: Vec<LayerInfo>, muted: bool },
+    Layers { track: TrackId, layers: Vec<LayerInfo>, muted: bool, key_index: u32 },
     /// From the subscriber's side: the layers wanted now, bit by bit; `None`: nothing of it any more. An empty mask still
     /// asks for `Layers`. Soft state: repeated each second, forgotten after five.
     Want { track: TrackId, layers: Option<u8> },
     /// From the subscriber's side.
     KeyframeRequest { track: TrackId, layer: u8 },
+    /// From the publisher's side: a sender report of one layer.
+    Clock { track: TrackId, layer: u8, clock: SourceClock },
 }
 
 /// One encoding of a track.
@@ -291,10 +298,17 @@ pub struct LayerInfo {
     pub active: bool,
 }
 
-/// A decrypted RTP packet on its way through: the payload is shared, never copied and never looked into beyond the
-/// clear bytes that `codec` reads.
+/// A decrypted RTP packet on its way through: the payload is shared, never copied between engines, and never looked into
+/// beyond the clear bytes that `codec` reads.
 #[derive(Debug, Clone)]
 pub struct Packet {
+    pub head: Head,
+    pub payload: Payload,
+}
+
+/// All of a [`Packet`] but its payload.
+#[derive(Debug, Clone, Copy)]
+pub struct Head {
     /// The publisher's SSRC. Numbers of different sources have nothing to do with each other.
     pub source: u32,
     /// Extended by the roll-over count.
@@ -304,9 +318,65 @@ pub struct Packet {
     pub codec: Codec,
     /// It begins a key frame (RFC 7741 P bit, and so on); always false for audio.
     pub keyframe: bool,
+    /// What a VP8 payload begins with; its numbers are rewritten.
+    pub vp8: Option<vp8::Descriptor>,
     pub extensions: Extensions,
     pub received: Instant,
-    pub payload: Arc<[u8]>,
+}
+
+/// The bytes of a payload, shared by all who still send them. Its memory is used again once nobody else has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Payload(Arc<Vec<u8>>);
+
+/// Capacities are multiples of this, so that sizes which differ by a few bytes do not allocate.
+const PAYLOAD_STEP: usize = 128;
+
+impl Payload {
+    /// Holds `bytes` from now on, in its own memory unless that is shared.
+    pub fn assign(&mut self, bytes: &[u8]) {
+        if Arc::get_mut(&mut self.0).is_none() {
+            self.0 = Arc::default();
+        }
+        let Some(vec) = Arc::get_mut(&mut self.0) else { return };
+        vec.clear();
+        if vec.capacity() < bytes.len() {
+            vec.reserve_exact(bytes.len().next_multiple_of(PAYLOAD_STEP));
+        }
+        vec.extend_from_slice(bytes);
+    }
+}
+
+impl From<&[u8]> for Payload {
+    fn from(bytes: &[u8]) -> Self {
+        Self(Arc::new(bytes.to_vec()))
+    }
+}
+
+impl From<Vec<u8>> for Payload {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(Arc::new(bytes))
+    }
+}
+
+impl Deref for Payload {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// What a publisher says of the clock of one layer (RFC 3550 §6.4.1), for synchronising its media with each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SourceClock {
+    /// The SSRC whose timestamps it is about.
+    pub source: u32,
+    /// NTP time of the publisher, 32.32 fixed point.
+    pub ntp: u64,
+    /// The same moment in RTP ticks.
+    pub rtp_timestamp: u32,
+    /// When that was said.
+    pub received: Instant,
 }
 
 /// The header extensions that are forwarded. All others end here.

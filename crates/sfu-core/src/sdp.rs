@@ -16,7 +16,12 @@ pub struct OfferedLine {
     pub receives: bool,
     /// Simulcast encodings that the offerer sends, in its order: smallest first (`docs/signalling.md`).
     pub rids: Vec<Rid>,
+    /// SSRCs that the offerer names, each with that of its retransmission: for clients that send no MID extension.
+    pub ssrcs: Vec<(u32, Option<u32>)>,
 }
+
+/// SSRCs that are read of one m-line; without simulcast there is one, and its RTX.
+const SSRCS_MAX: usize = 8;
 
 /// Why an offer goes no further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -64,7 +69,7 @@ pub fn scan(sdp: &str, bounds: &Bounds) -> Result<Vec<OfferedLine>, OfferError> 
                 _ => return Err(OfferError::UnknownMedia),
             };
             // An absent direction means both (RFC 8866 §6.7).
-            lines.push(OfferedLine { mid: None, kind, sends: true, receives: true, rids: Vec::new() });
+            lines.push(OfferedLine { mid: None, kind, sends: true, receives: true, rids: Vec::new(), ssrcs: Vec::new() });
             continue;
         }
         let Some(attribute) = line.strip_prefix("a=") else { continue };
@@ -86,6 +91,10 @@ pub fn scan(sdp: &str, bounds: &Bounds) -> Result<Vec<OfferedLine>, OfferError> 
                     current.mid = Some(Mid::new(mid).ok_or(OfferError::BadId)?);
                 } else if let Some(list) = attribute.strip_prefix("simulcast:") {
                     current.rids = sent_rids(list, bounds)?;
+                } else if let Some(source) = attribute.strip_prefix("ssrc:") {
+                    note_ssrc(&mut current.ssrcs, source);
+                } else if let Some(pair) = attribute.strip_prefix("ssrc-group:FID ") {
+                    note_retransmission(&mut current.ssrcs, pair);
                 }
             }
         }
@@ -96,6 +105,25 @@ pub fn scan(sdp: &str, bounds: &Bounds) -> Result<Vec<OfferedLine>, OfferError> 
         return Err(OfferError::DuplicateMid);
     }
     Ok(lines)
+}
+
+/// `1234 cname:x` (RFC 5576 §4.1); each SSRC comes with several attributes.
+fn note_ssrc(ssrcs: &mut Vec<(u32, Option<u32>)>, source: &str) {
+    let Some(ssrc) = source.split(' ').next().and_then(|number| number.parse().ok()) else { return };
+    let known = ssrcs.iter().any(|(main, rtx)| *main == ssrc || *rtx == Some(ssrc));
+    if !known && ssrcs.len() < SSRCS_MAX {
+        ssrcs.push((ssrc, None));
+    }
+}
+
+/// `1234 5678`: the second repairs the first (RFC 5576 §4.2, RFC 4588 §8.8).
+fn note_retransmission(ssrcs: &mut Vec<(u32, Option<u32>)>, pair: &str) {
+    let mut numbers = pair.split_ascii_whitespace().map(str::parse);
+    let (Some(Ok(main)), Some(Ok(rtx))) = (numbers.next(), numbers.next()) else { return };
+    ssrcs.retain(|(known, _)| *known != main && *known != rtx);
+    if ssrcs.len() < SSRCS_MAX {
+        ssrcs.push((main, Some(rtx)));
+    }
 }
 
 /// The rids behind `send` in `send q;h;f` or `recv x send q;h;f` (RFC 8853 §5.1). Of alternatives (`a,b`) the first
@@ -136,6 +164,17 @@ mod tests {
         assert_eq!(rids, ["q", "h", "f"]);
         assert_eq!((lines[2].sends, lines[2].receives), (false, true));
         assert_eq!(lines[3].kind, None);
+    }
+
+    #[test]
+    fn sources_and_their_retransmissions() {
+        let offer = OFFER.replace(
+            "a=mid:0\r\n",
+            "a=mid:0\r\na=ssrc-group:FID 7 8\r\na=ssrc:7 cname:x\r\na=ssrc:8 cname:x\r\na=ssrc:9 cname:x\r\na=ssrc:z\r\n",
+        );
+        let lines = scan(&offer, &Bounds::default()).expect("good");
+        assert_eq!(lines[0].ssrcs, [(7, Some(8)), (9, None)]);
+        assert!(lines[1].ssrcs.is_empty());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::codec::Codec;
 use crate::forward::rewriter::{Numbers, Rewriter};
 use crate::id::{Mid, Rid};
-use crate::io::{Kind, Packet, Pause, Want};
+use crate::io::{Head, Kind, Pause, Want};
 
 /// What became of a packet that was offered to a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,20 +31,28 @@ pub struct Subscription {
     /// Payload type at the subscriber for the codec that came last.
     payload_type: Option<(Codec, Option<u8>)>,
     rewriter: Rewriter,
+    /// Of each layer: the source, and the highest of its numbers that was sent.
+    sent: [Option<(u32, u64)>; LAYERS_MAX],
+    /// The peer's sender for the m-line.
+    pub sender: u16,
     reported: Option<(Option<Rid>, Option<Pause>)>,
     /// When; it is told at most once in [`REPORT_INTERVAL`].
     pub reported_at: Option<Instant>,
+    /// What came last had a codec that it lacked, and this has not been made good.
+    pub lacked: bool,
     /// The last key frame that its subscriber asked for and may have got.
     asked: Option<Instant>,
 }
 
+/// Layers whose replay can be told from a repetition: all that a track may have.
+const LAYERS_MAX: usize = 4;
 /// What a publisher does packet by packet must not become a message each.
 pub const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 /// Key-frame requests of one subscriber that has a picture, at most so often.
 const ASK_INTERVAL: Duration = Duration::from_millis(500);
 
 impl Subscription {
-    pub fn new((peer, track, mid): (usize, usize, Mid), kind: Kind, want: Want, rewriter: Rewriter) -> Self {
+    pub fn new((peer, track, mid): (usize, usize, Mid), kind: Kind, want: Want, (sender, rewriter): (u16, Rewriter)) -> Self {
         Self {
             peer,
             track,
@@ -55,28 +63,57 @@ impl Subscription {
             current: None,
             payload_type: None,
             rewriter,
+            sent: [None; LAYERS_MAX],
+            sender,
             reported: None,
             reported_at: None,
+            lacked: false,
             asked: None,
         }
     }
 
     /// Offers a packet of `layer`. `may_switch`: it begins a key frame and nothing newer of its layer came before it, or
     /// its codec needs no key frames.
-    pub fn offer(&mut self, now: Instant, layer: u8, packet: &Packet, may_switch: bool) -> Offered {
+    pub fn offer(&mut self, now: Instant, layer: u8, packet: &Head, may_switch: bool) -> Offered {
         if self.current == Some(layer) && !self.rewriter.follows(packet) {
             // The publisher began anew, or left too much out: so must we.
             self.current = None;
         }
         if self.current == Some(layer) {
-            return self.rewriter.rewrite(now, packet).map_or(Offered::Drop, Offered::Forward);
+            return self.rewrite(now, layer, packet).map_or(Offered::Drop, Offered::Forward);
         }
         if self.target == Some(layer) && may_switch {
-            self.rewriter.switch(now, packet);
+            self.rewriter.switch(now, packet, Duration::ZERO);
             self.current = Some(layer);
-            return self.rewriter.rewrite(now, packet).map_or(Offered::Drop, Offered::Switched);
+            return self.rewrite(now, layer, packet).map_or(Offered::Drop, Offered::Switched);
         }
         Offered::Drop
+    }
+
+    /// Goes over to `layer` with packets that came before: `first` and what follows it, over `behind` of media time.
+    pub fn begin_replay(&mut self, now: Instant, layer: u8, first: &Head, behind: Duration) {
+        self.rewriter.switch(now, first, behind);
+        self.current = Some(layer);
+    }
+
+    /// Numbers for the next packet of a replay.
+    pub fn replay(&mut self, now: Instant, layer: u8, packet: &Head) -> Option<Numbers> {
+        self.rewrite(now, layer, packet)
+    }
+
+    fn rewrite(&mut self, now: Instant, layer: u8, packet: &Head) -> Option<Numbers> {
+        let numbers = self.rewriter.rewrite(now, packet)?;
+        if let Some(sent) = self.sent.get_mut(usize::from(layer)) {
+            let same = sent.filter(|(source, _)| *source == packet.source);
+            *sent = Some((packet.source, same.map_or(packet.sequence, |(_, highest)| highest.max(packet.sequence))));
+        }
+        Some(numbers)
+    }
+
+    /// Whether nothing of this source from `first` on was sent to it.
+    pub fn has_seen_nothing_since(&self, layer: u8, source: u32, first: u64) -> bool {
+        let sent = self.sent.get(usize::from(layer)).copied().flatten();
+        sent.is_none_or(|(of, highest)| of != source || highest < first)
     }
 
     /// Stops until the next key frame: the track was muted, or its source went away.

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use crate::forward::ring::Ring;
 use crate::id::{ConferenceId, LinkId, Mid, ParticipantId, Rid, TrackId};
-use crate::io::{Kind, LayerInfo, PublishedTrack};
+use crate::io::{Kind, LayerInfo, PublishedTrack, SourceClock};
 use crate::keyframe::KeyframeGate;
 
 /// A layer without packets for so long is not sent (any more). Screens at rest still send about once a second.
@@ -20,6 +21,8 @@ pub struct Track {
     pub kind: Kind,
     pub origin: Origin,
     pub muted: bool,
+    /// Which media key its publisher says that it uses now.
+    pub key_index: u32,
     pub width: u32,
     pub height: u32,
     /// Smallest first.
@@ -39,13 +42,16 @@ pub enum Origin {
     Link { link: LinkId, wanted: Option<u8> },
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Layer {
     pub rid: Option<Rid>,
     pub last_packet: Option<Instant>,
     /// The SSRC that it comes from, and the highest sequence number seen of that.
     pub highest: Option<(u32, u64)>,
     pub gate: KeyframeGate,
+    pub ring: Ring,
+    /// Of a remote track; a publisher's own peer has it of ours.
+    pub clock: Option<SourceClock>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +75,7 @@ impl Track {
             kind: published.kind,
             origin: Origin::Peer { peer, mid: published.mid },
             muted: published.muted,
+            key_index: 0,
             width: published.width,
             height: published.height,
             layers: Vec::new(),
@@ -92,6 +99,7 @@ impl Track {
             kind,
             origin: Origin::Link { link, wanted: None },
             muted: false,
+            key_index: 0,
             width: 0,
             height: 0,
             layers: Vec::new(),
@@ -104,13 +112,25 @@ impl Track {
     pub fn set_rids(&mut self, rids: &[Rid]) {
         let names: Vec<Option<Rid>> =
             if rids.is_empty() { vec![None] } else { rids.iter().map(|rid| Some(*rid)).collect() };
-        self.layers = names
-            .into_iter()
-            .map(|rid| match self.layers.iter().find(|layer| layer.rid == rid) {
-                Some(layer) => *layer,
-                None => Layer { rid, last_packet: None, highest: None, gate: KeyframeGate::default() },
-            })
-            .collect();
+        self.keep_layers(&names);
+    }
+
+    /// Makes the layers those of `rids`; what is known of each stays.
+    pub fn keep_layers(&mut self, rids: &[Option<Rid>]) {
+        let mut old = std::mem::take(&mut self.layers);
+        let kind = self.kind;
+        let mut take = |rid: &Option<Rid>| match old.iter().position(|layer| layer.rid == *rid) {
+            Some(place) => old.swap_remove(place),
+            None => Layer::new(*rid, kind),
+        };
+        self.layers = rids.iter().map(|rid| take(rid)).collect();
+    }
+
+    /// The publisher encrypts with another media key now. One who joins could not read what came before.
+    pub fn set_key_index(&mut self, key_index: u32) {
+        if std::mem::replace(&mut self.key_index, key_index) != key_index {
+            self.layers.iter_mut().for_each(|layer| layer.ring.forget_keyframe());
+        }
     }
 
     /// A packet without a rid belongs to the only layer, or to none.
@@ -133,6 +153,11 @@ impl Track {
 }
 
 impl Layer {
+    fn new(rid: Option<Rid>, kind: Kind) -> Self {
+        let ring = Ring::new(kind);
+        Self { rid, last_packet: None, highest: None, gate: KeyframeGate::default(), ring, clock: None }
+    }
+
     pub fn is_active(&self, now: Instant) -> bool {
         self.last_packet.is_some_and(|last| now < last + LAYER_IDLE)
     }

@@ -65,6 +65,13 @@ metrics! {
     PACKETS_FORWARDED Counter "sfu_packets_forwarded_total" "Copies of media packets that went to subscribers.";
     FORWARDED_BYTES Counter "sfu_forwarded_bytes_total" "Bytes of media that went to subscribers.";
     PACKETS_DROPPED Counter "sfu_packets_dropped_total" "Media packets that were not forwarded, by reason.";
+    PACKETS_RECOVERED Counter "sfu_packets_recovered_total" "Media packets lost on their way here that came again when asked for.";
+    PACKETS_RETRANSMITTED Counter "sfu_packets_retransmitted_total" "Media packets sent to a subscriber again because it had lost them.";
+    RETRANSMISSIONS_MISSED Counter "sfu_retransmissions_missed_total" "Packets that a subscriber asked for again, but that were too old, or too much.";
+    PACKETS_REPLAYED Counter "sfu_packets_replayed_total" "Media packets from memory to one that joined or changed layers, in place of a key-frame request.";
+    NACKS Counter "sfu_nacks_total" "Lost packets asked for: received from subscribers, sent to publishers.";
+    PADDING_SENT Counter "sfu_padding_sent_total" "Packets of nothing but padding, to find out what a path carries.";
+    RTCP_MALFORMED Counter "sfu_rtcp_malformed_total" "RTCP packets that were authentic but not well formed.";
     KEYFRAME_REQUESTS Counter "sfu_keyframe_requests_total" "Requests for key frames: received from subscribers, sent to publishers.";
     LAYER_SWITCHES Counter "sfu_layer_switches_total" "Changes of the simulcast layer of a subscription.";
     PEERS Counter "sfu_peers_total" "WebRTC connections that came up, and that ended.";
@@ -98,6 +105,22 @@ const ENGINE: &[(&str, &Metric, Label)] = &[
     ("packets_oversized", &PACKETS_DROPPED, Some(("reason", "oversized"))),
     ("packets_unknown_codec", &PACKETS_DROPPED, Some(("reason", "unknown_codec"))),
     ("packets_muted", &PACKETS_DROPPED, Some(("reason", "muted"))),
+    ("packets_malformed", &PACKETS_DROPPED, Some(("reason", "malformed"))),
+    ("packets_forged", &PACKETS_DROPPED, Some(("reason", "forged"))),
+    ("packets_replay_attacks", &PACKETS_DROPPED, Some(("reason", "opened_before"))),
+    ("packets_retired", &PACKETS_DROPPED, Some(("reason", "retired_source"))),
+    ("packets_unassigned", &PACKETS_DROPPED, Some(("reason", "unassigned"))),
+    ("packets_duplicate", &PACKETS_DROPPED, Some(("reason", "duplicate"))),
+    ("packets_padding", &PACKETS_DROPPED, Some(("reason", "padding"))),
+    ("packets_overtaken", &PACKETS_DROPPED, Some(("reason", "overtaken"))),
+    ("packets_recovered", &PACKETS_RECOVERED, None),
+    ("packets_replayed", &PACKETS_REPLAYED, None),
+    ("packets_retransmitted", &PACKETS_RETRANSMITTED, None),
+    ("retransmissions_missed", &RETRANSMISSIONS_MISSED, None),
+    ("nacks_received", &NACKS, Some(("event", "received"))),
+    ("nacks_sent", &NACKS, Some(("event", "sent"))),
+    ("padding_sent", &PADDING_SENT, None),
+    ("rtcp_malformed", &RTCP_MALFORMED, None),
     ("relays_sent", &RELAYS, Some(("event", "sent"))),
     ("relays_received", &RELAYS, Some(("event", "received"))),
     ("relays_untracked", &RELAYS, Some(("event", "untracked"))),

@@ -108,7 +108,8 @@ impl Engine {
             ufrag: Alphanumeric.sample_string(&mut self.secrets, UFRAG_CHARS),
             pass: Alphanumeric.sample_string(&mut self.secrets, PASSWORD_CHARS),
         };
-        let make = || Peer::new(self.now, (id, conference, participant), &self.config, &certificate, credentials);
+        let (config, crypto) = (&self.config, &self.crypto);
+        let make = || Peer::new(self.now, (id, conference, participant), config, crypto, &certificate, credentials);
         let Ok(peer) = catch_unwind(AssertUnwindSafe(make)) else {
             self.counters.panics += 1;
             return Err(CommandError::PeerFailed);
@@ -215,6 +216,9 @@ impl Engine {
             of_peer.into_iter().partition(|s| !peer.sends_on(self.subscriptions[*s].mid, self.subscriptions[*s].kind));
         for subscription in kept {
             self.subscriptions[subscription].forget_payload_type();
+            // Senders move when m-lines come and go.
+            let sender = peer.media.sender(self.subscriptions[subscription].mid);
+            self.subscriptions[subscription].sender = sender.unwrap_or(u16::MAX);
         }
         for subscription in gone {
             self.end_subscription(subscription);
@@ -268,7 +272,10 @@ impl Engine {
                 self.numbers.random_range(0..1 << 14),
             )
         });
-        let subscription = self.subscriptions.insert(Subscription::new((peer, track, mid), kind, want, rewriter));
+        let Some(sender) = self.peers[peer].media.sender(mid) else { return Err(CommandError::WrongMid(mid)) };
+        self.peers[peer].media.begin(sender);
+        let numbers = (sender, rewriter);
+        let subscription = self.subscriptions.insert(Subscription::new((peer, track, mid), kind, want, numbers));
         self.tracks[track].subscribers.push(subscription);
         self.peers[peer].subscriptions.insert(mid, subscription);
         self.retarget_one(subscription);
@@ -305,6 +312,7 @@ impl Engine {
         if std::mem::replace(&mut self.tracks[track].muted, muted) == muted {
             return;
         }
+        self.tracks[track].layers.iter_mut().for_each(|layer| layer.ring.forget_keyframe());
         for subscription in self.tracks[track].subscribers.clone() {
             if muted {
                 self.subscriptions[subscription].pause();
@@ -321,6 +329,8 @@ impl Engine {
         self.reports_due.remove(&key);
         if let Some(peer) = self.peers.get_mut(subscription.peer) {
             peer.subscriptions.remove(&subscription.mid);
+            // What it was sent is sent to nobody again.
+            peer.media.begin(subscription.sender);
         }
         let (peer, mid, track) = (subscription.peer, subscription.mid, subscription.track);
         if let Some(track) = self.tracks.get_mut(track) {

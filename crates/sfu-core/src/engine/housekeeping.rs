@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::engine::Engine;
-use crate::io::{DisconnectReason, Event, Quality};
+use crate::io::{DisconnectReason, Event, Quality, RelayMessage};
 use crate::speaker;
 use crate::track::Origin;
 
@@ -13,6 +13,8 @@ pub(super) const INTERVAL: Duration = speaker::INTERVAL;
 const SILENT: Duration = Duration::from_secs(8);
 /// Every so many rounds: wants are repeated, layers looked at, silent peers found.
 const SLOW_ROUNDS: u32 = 5;
+/// Every so many rounds: who has which connection.
+const QUALITY_ROUNDS: u32 = 10;
 
 impl Engine {
     pub(super) fn keep_house(&mut self) {
@@ -29,6 +31,10 @@ impl Engine {
         if self.rounds.is_multiple_of(SLOW_ROUNDS) {
             self.find_dead_peers();
             self.look_at_layers();
+            self.relay_clocks();
+        }
+        if self.rounds.is_multiple_of(QUALITY_ROUNDS) {
+            self.tell_quality();
         }
     }
 
@@ -44,14 +50,33 @@ impl Engine {
         for (key, reason) in dead {
             self.remove_peer(key, reason);
         }
-        let silent: Vec<usize> = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| peer.is_connected() && now >= peer.last_received + SILENT)
-            .map(|(key, _)| key)
-            .collect();
-        for key in silent {
-            self.report_quality(key, 1.0, 1.0, None);
+    }
+
+    /// To every peer what its connection is like.
+    fn tell_quality(&mut self) {
+        let now = self.now;
+        for (_, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.is_connected()) {
+            let silent = now >= peer.last_received + SILENT;
+            let (up, down) = (peer.media.receiver.take_loss(), peer.media.downlink_loss());
+            let (uplink_loss, downlink_loss) = if silent { (1.0, 1.0) } else { (up, down) };
+            let rtt = peer.media.rtt().filter(|_| !silent);
+            let quality = Quality { uplink_loss, downlink_loss, rtt, silent };
+            self.events.push_back(Event::Quality { peer: peer.id, quality });
+        }
+    }
+
+    /// To engines that carry on our tracks: what their publishers say of their clocks.
+    fn relay_clocks(&mut self) {
+        for (key, track) in &self.tracks {
+            if track.links.is_empty() {
+                continue;
+            }
+            for layer in 0..track.layers.len() as u8 {
+                let Some(clock) = self.clock_of(key, layer) else { continue };
+                let message = || RelayMessage::Clock { track: track.id, layer, clock };
+                let wanting = track.links.iter().filter(|want| want.layers >> layer & 1 == 1);
+                self.relays.extend(wanting.map(|want| (want.link, message())));
+            }
         }
     }
 
@@ -73,12 +98,5 @@ impl Engine {
                 }
             }
         }
-    }
-
-    pub(super) fn report_quality(&mut self, key: usize, uplink_loss: f32, downlink_loss: f32, rtt: Option<Duration>) {
-        let Some(peer) = self.peers.get(key) else { return };
-        let silent = self.now >= peer.last_received + SILENT;
-        let quality = Quality { uplink_loss, downlink_loss, rtt, silent };
-        self.events.push_back(Event::Quality { peer: peer.id, quality });
     }
 }

@@ -1,35 +1,120 @@
 //! The packet path: from a publisher's packet to its subscribers, and key-frame requests the other way.
 
+use std::time::Duration;
+
+use crate::codec::CodecName;
+use crate::demux::Class;
 use crate::engine::Engine;
+use crate::forward::rewriter::Numbers;
+use crate::forward::ring::REPLAY_AGE_MAX;
 use crate::forward::selector;
-use crate::id::{Mid, Rid};
-use crate::io::{Event, Kind, LayerInfo, Packet, Pause, RelayMessage};
+use crate::id::Mid;
+use crate::io::{Datagram, Event, Head, Kind, LayerInfo, Packet, Pause, RelayMessage};
 use crate::keyframe::Decision;
+use crate::receive::Received;
+use crate::rtp::vp8;
+use crate::send::Outgoing;
 use crate::subscription::{Offered, REPORT_INTERVAL};
 use crate::track::Origin;
 
+/// An Ethernet frame holds 1500 bytes; what is larger has come through a tunnel that we do not support.
+const MEDIA_BYTES_MAX: usize = 1600;
+
+/// Where a payload is that is to be forwarded.
+pub(super) enum Bytes<'a> {
+    /// In memory that is used again at once.
+    Borrowed(&'a [u8]),
+    /// It came with memory of its own.
+    Owned(Packet),
+}
+
 impl Engine {
+    /// A datagram of RTP or RTCP came from a peer's address.
+    pub(super) fn handle_media(&mut self, peer: usize, class: Class, datagram: Datagram<'_>) {
+        let now = self.now;
+        if datagram.contents.len() > MEDIA_BYTES_MAX {
+            self.counters.receive.oversized += 1;
+            return;
+        }
+        // Opened where it stands, so it needs memory that we may change. It is put back below.
+        let mut memory = std::mem::take(&mut self.incoming);
+        memory.clear();
+        memory.extend_from_slice(datagram.contents);
+        if class == Class::Rtcp {
+            self.with_peer(peer, |peer, _, counters| {
+                #[cfg(feature = "fault-injection")]
+                peer.panic_if_told();
+                if peer.media.handle_rtcp(now, &mut memory, counters) {
+                    peer.note_media(now, &datagram);
+                }
+            });
+            self.after_rtcp(peer);
+        } else {
+            let received = self.with_peer(peer, |peer, _, counters| {
+                #[cfg(feature = "fault-injection")]
+                peer.panic_if_told();
+                let received = peer.media.handle_rtp(now, &mut memory, &mut counters.receive)?;
+                peer.note_media(now, &datagram);
+                Some(received)
+            });
+            if let Some(received) = received.flatten() {
+                self.counters.packets_received += 1;
+                self.counters.bytes_received += received.payload.len() as u64;
+                self.handle_rtp(peer, &received);
+            }
+        }
+        self.incoming = memory;
+        if let Some(peer) = self.peers.get_mut(peer) {
+            peer.update_deadline(now);
+        }
+        self.schedule(peer);
+    }
+
+    /// What a peer's RTCP asked for.
+    fn after_rtcp(&mut self, key: usize) {
+        loop {
+            let Some(peer) = self.peers.get_mut(key) else { return };
+            let Some(mid) = peer.media.poll_keyframe_ask() else { break };
+            self.handle_keyframe_request(key, mid);
+        }
+        if self.peers.get(key).is_some_and(|peer| peer.media.is_pending(self.now)) {
+            self.mark_dirty(key);
+        }
+    }
+
     /// A peer published a packet.
-    pub(super) fn handle_rtp(&mut self, peer: usize, mid: Mid, rid: Option<Rid>, packet: Packet) {
+    fn handle_rtp(&mut self, peer: usize, received: &Received<'_>) {
         let Some(conference) = self.peers.get(peer).map(|peer| peer.conference) else { return };
-        let key = self.published.get(&(peer, mid)).copied();
-        let Some((key, layer)) = key.and_then(|key| Some((key, self.tracks[key].layer_of(rid)?))) else {
+        let key = self.published.get(&(peer, received.mid)).copied();
+        let Some((key, layer)) = key.and_then(|key| Some((key, self.tracks[key].layer_of(received.rid)?))) else {
             self.counters.packets_untracked += 1;
             return;
         };
         let track = &self.tracks[key];
-        if let Some((level, _)) = packet.extensions.audio_level
+        if let Some((level, _)) = received.extensions.audio_level
             && track.kind == Kind::Audio
             && !track.muted
             && let Some(conference) = self.conferences.get_mut(&conference)
         {
             conference.speakers.handle_level(self.now, track.id, track.participant, level);
         }
-        self.forward(key, layer, packet);
+        let is_vp8 = received.codec.name == CodecName::Vp8;
+        let head = Head {
+            source: received.source,
+            sequence: received.sequence,
+            timestamp: received.timestamp,
+            marker: received.marker,
+            codec: received.codec,
+            keyframe: received.keyframe,
+            vp8: is_vp8.then(|| vp8::Descriptor::parse(received.payload)).flatten(),
+            extensions: received.extensions,
+            received: self.now,
+        };
+        self.forward(key, layer, head, Bytes::Borrowed(received.payload));
     }
 
     /// Gives a packet to every subscriber and link that wants its layer.
-    pub(super) fn forward(&mut self, key: usize, layer: usize, packet: Packet) {
+    pub(super) fn forward(&mut self, key: usize, layer: usize, head: Head, bytes: Bytes<'_>) {
         let now = self.now;
         let index = layer as u8;
         let track = &mut self.tracks[key];
@@ -41,11 +126,16 @@ impl Engine {
         let woke = !state.is_active(now);
         state.last_packet = Some(now);
         // A key frame that was lost and comes again has lost its successors to those who waited for it.
-        let newest = state.highest.is_none_or(|highest| highest.0 != packet.source || packet.sequence > highest.1);
+        let newest = state.highest.is_none_or(|highest| highest.0 != head.source || head.sequence > highest.1);
         if newest {
-            state.highest = Some((packet.source, packet.sequence));
+            state.highest = Some((head.source, head.sequence));
         }
-        let fresh_keyframe = packet.keyframe && newest;
+        match bytes {
+            Bytes::Borrowed(payload) => state.ring.copy_in(head, payload),
+            Bytes::Owned(packet) => state.ring.move_in(packet),
+        }
+        let length = state.ring.get(head.source, head.sequence as u32).map_or(0, |packet| packet.payload.len());
+        let fresh_keyframe = head.keyframe && newest;
         if woke {
             self.retarget(key);
             self.announce_layers(key);
@@ -54,38 +144,35 @@ impl Engine {
         // Nothing on this path adds or removes subscribers, not even a panic: see `with_peer`.
         for place in 0..self.tracks[key].subscribers.len() {
             let subscriber = self.tracks[key].subscribers[place];
-            self.forward_to(subscriber, index, &packet, may_switch);
+            self.forward_to(subscriber, index, &head, length, may_switch);
+        }
+        if self.tracks[key].kind == Kind::Video {
+            self.note_frame(key, layer, head.marker, self.tracks[key].subscribers.len());
         }
         if fresh_keyframe && !self.somebody_waits(key, index) {
             self.tracks[key].layers[layer].gate.handle_keyframe();
         }
         let track = &self.tracks[key];
-        let message = || RelayMessage::Media { track: track.id, layer: index, packet: packet.clone() };
-        let wanting = track.links.iter().filter(|want| want.layers >> index & 1 == 1 && want.expires > now);
-        self.relays.extend(wanting.map(|want| (want.link, message())));
+        let mut wanting = track.links.iter().filter(|want| want.layers >> index & 1 == 1 && want.expires > now).peekable();
+        if wanting.peek().is_some()
+            && let Some(packet) = track.layers[layer].ring.get(head.source, head.sequence as u32)
+        {
+            let message = || RelayMessage::Media { track: track.id, layer: index, packet: packet.clone() };
+            self.relays.extend(wanting.map(|want| (want.link, message())));
+        }
     }
 
-    fn forward_to(&mut self, subscriber: usize, layer: u8, packet: &Packet, may_switch: bool) {
+    fn forward_to(&mut self, subscriber: usize, layer: u8, head: &Head, length: usize, may_switch: bool) {
         let now = self.now;
         let subscription = &mut self.subscriptions[subscriber];
         if subscription.current != Some(layer) && subscription.target != Some(layer) {
             return;
         }
-        let (peer, mid) = (subscription.peer, subscription.mid);
-        if !self.peers[peer].is_connected() {
-            return;
-        }
-        let lacked = subscription.lacks_codec();
-        let payload_type = subscription.payload_type(packet.codec, || self.peers[peer].payload_type(mid, packet.codec));
-        let Some(payload_type) = payload_type else {
-            if !lacked {
-                self.report_soon(subscriber);
-            }
-            return;
-        };
+        let Some(payload_type) = self.payload_type_for(subscriber, head) else { return };
+        let subscription = &mut self.subscriptions[subscriber];
         let had = subscription.current;
-        let offered = subscription.offer(now, layer, packet, may_switch);
-        let (numbers, switched) = match offered {
+        let lacked = std::mem::take(&mut subscription.lacked);
+        let (numbers, switched) = match subscription.offer(now, layer, head, may_switch) {
             Offered::Drop => {
                 // The codec became one that it takes, or its source began anew without a key frame.
                 if lacked || had.is_some() && subscription.current.is_none() {
@@ -97,15 +184,103 @@ impl Engine {
             Offered::Switched(numbers) => (numbers, true),
         };
         if switched {
-            self.counters.layer_switches += 1;
-            let track = subscription.track;
-            self.report_soon(subscriber);
-            self.refresh_relay_want(track);
+            self.note_switched(subscriber);
         }
-        self.counters.packets_forwarded += 1;
-        self.counters.bytes_forwarded += packet.payload.len() as u64;
-        self.with_peer(peer, |peer, _, _| peer.write(mid, payload_type, packet, &numbers));
-        self.mark_dirty(peer);
+        self.queue(subscriber, layer, payload_type, head, length, numbers);
+    }
+
+    fn note_switched(&mut self, subscriber: usize) {
+        self.counters.layer_switches += 1;
+        let track = self.subscriptions[subscriber].track;
+        self.report_soon(subscriber);
+        self.refresh_relay_want(track);
+    }
+
+    /// The payload type under which a subscriber gets such a packet; `None` if it cannot get it. The first time that it
+    /// can again, its `lacked` is set.
+    fn payload_type_for(&mut self, subscriber: usize, head: &Head) -> Option<u8> {
+        let subscription = &mut self.subscriptions[subscriber];
+        let peer = &self.peers[subscription.peer];
+        if !peer.is_connected() {
+            return None;
+        }
+        let lacked = subscription.lacks_codec();
+        let sender = subscription.sender;
+        let look_up = || peer.media.sender_at(sender).and_then(|sender| sender.payload_type(head.codec));
+        let payload_type = subscription.payload_type(head.codec, look_up);
+        if payload_type.is_none() && !lacked {
+            self.report_soon(subscriber);
+        } else if payload_type.is_some() && lacked {
+            subscription.lacked = true;
+        }
+        payload_type
+    }
+
+    /// Puts a packet where its subscriber's peer finds it at the next flush.
+    fn queue(&mut self, subscriber: usize, layer: u8, payload_type: u8, head: &Head, length: usize, numbers: Numbers) {
+        let subscription = &self.subscriptions[subscriber];
+        let (key, sender) = (subscription.peer, subscription.sender);
+        let peer = &mut self.peers[key];
+        let Some(header) = peer.media.sender_at(sender).map(|sender| sender.header_length(head)) else { return };
+        let outgoing = Outgoing {
+            sender,
+            payload_type,
+            layer,
+            track: subscription.track,
+            source: head.source,
+            input: head.sequence as u32,
+            length: length as u16,
+            header: header as u16,
+            numbers,
+        };
+        if peer.media.push(subscription.kind, outgoing) {
+            self.counters.packets_forwarded += 1;
+            self.counters.bytes_forwarded += length as u64;
+        } else {
+            self.counters.packets_overtaken += 1;
+        }
+        self.mark_dirty(key);
+    }
+
+    /// Serves a subscription that waits for a key frame from the ring: the last key frame and all since. `false` if there
+    /// is none that it may have.
+    fn replay(&mut self, subscriber: usize) -> bool {
+        let now = self.now;
+        let subscription = &self.subscriptions[subscriber];
+        let (key, Some(layer)) = (subscription.track, subscription.target) else { return false };
+        if !subscription.waits() || !self.peers[subscription.peer].is_connected() {
+            return false;
+        }
+        let Some(state) = self.tracks[key].layers.get(usize::from(layer)) else { return false };
+        let Some((source, range)) = state.ring.since_keyframe(now) else { return false };
+        if !subscription.has_seen_nothing_since(layer, source, *range.start()) {
+            return false;
+        }
+        let head_of = |engine: &Self, sequence: u64| {
+            let ring = &engine.tracks[key].layers[usize::from(layer)].ring;
+            ring.get(source, sequence as u32).map(|packet| (packet.head, packet.payload.len()))
+        };
+        let (Some((first, _)), Some((last, _))) = (head_of(self, *range.start()), head_of(self, *range.end())) else {
+            return false;
+        };
+        if self.payload_type_for(subscriber, &first).is_none() {
+            return false;
+        }
+        let ticks = last.timestamp.wrapping_sub(first.timestamp);
+        let behind = Duration::from_micros(u64::from(ticks) * 1_000_000 / u64::from(first.codec.clock_rate.max(1)));
+        let behind = behind.min(REPLAY_AGE_MAX);
+        self.subscriptions[subscriber].begin_replay(now, layer, &first, behind);
+        for sequence in range {
+            let Some((head, length)) = head_of(self, sequence) else { continue };
+            let Some(payload_type) = self.payload_type_for(subscriber, &head) else { continue };
+            if let Some(numbers) = self.subscriptions[subscriber].replay(now, layer, &head) {
+                self.counters.packets_replayed += 1;
+                self.queue(subscriber, layer, payload_type, &head, length, numbers);
+            }
+        }
+        self.subscriptions[subscriber].lacked = false;
+        self.note_switched(subscriber);
+        true
     }
 
     /// Chooses anew for every subscriber of a track: its layers have changed.
@@ -143,8 +318,11 @@ impl Engine {
             return;
         }
         let layer = if subscription.waits() { subscription.target } else { subscription.current };
-        if let Some(layer) = layer {
-            self.want_keyframe(subscription.track, layer);
+        let track = subscription.track;
+        if let Some(layer) = layer
+            && !self.replay(subscriber)
+        {
+            self.want_keyframe(track, layer);
         }
     }
 
@@ -217,7 +395,7 @@ impl Engine {
                 let rid = state.layers.get(usize::from(layer)).and_then(|layer| layer.rid);
                 match state.origin {
                     Origin::Peer { peer, mid } => {
-                        let asked = self.with_peer(peer, |peer, _, _| peer.request_keyframe(mid, rid));
+                        let asked = self.with_peer(peer, |peer, _, _| peer.media.receiver.request_keyframe(mid, rid));
                         if asked == Some(true) {
                             self.counters.keyframe_requests_sent += 1;
                             self.mark_dirty(peer);
@@ -287,7 +465,8 @@ impl Engine {
             return;
         }
         let layers: Vec<LayerInfo> = track.layer_infos(now);
-        let message = |_| RelayMessage::Layers { track: track.id, layers: layers.clone(), muted: track.muted };
+        let (id, muted, key_index) = (track.id, track.muted, track.key_index);
+        let message = |_| RelayMessage::Layers { track: id, layers: layers.clone(), muted, key_index };
         self.relays.extend(track.links.iter().map(|want| (want.link, message(()))));
     }
 }

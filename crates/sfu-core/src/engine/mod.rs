@@ -8,12 +8,14 @@ mod relay;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use rand_chacha::ChaCha20Rng;
 use slab::Slab;
+use str0m::crypto::CryptoProvider;
 use str0m::crypto::dtls::DtlsCert;
 
 use crate::batch::Batch;
@@ -22,11 +24,21 @@ use crate::config::EngineConfig;
 use crate::demux::{self, Class};
 use crate::forward::rewriter::Rewriter;
 use crate::id::{ConferenceId, LinkId, Mid, PeerId, TrackId};
-use crate::io::{Datagram, DisconnectReason, Disposition, Event, Output, Reason, RelayMessage};
+use crate::io::{Datagram, DisconnectReason, Disposition, Event, Output, Reason, RelayMessage, SourceClock};
+use crate::keys;
+use crate::media::Scratch;
 use crate::peer::{Peer, PeerEvent};
 use crate::stats::Counters;
 use crate::subscription::Subscription;
-use crate::track::Track;
+use crate::track::{Origin, Track};
+
+/// The rest of a frame is waited for so long. Publishers send the packets of a frame back to back, or paced by
+/// milliseconds; only the former can be caught.
+pub const HOLD: Duration = Duration::from_micros(200);
+/// Below this a send saved is worth less than the wait.
+const HOLD_SUBSCRIBERS: usize = 8;
+/// Frames that are waited for at a time.
+const OPEN_FRAMES_MAX: usize = 64;
 
 /// The forwarding engine of one worker.
 ///
@@ -40,6 +52,8 @@ pub struct Engine {
     /// For first sequence numbers and the like.
     numbers: SmallRng,
     certificate: Option<DtlsCert>,
+    /// The configured one, with its keys tapped.
+    crypto: Arc<CryptoProvider>,
     peers: Slab<Peer>,
     peer_keys: BTreeMap<PeerId, usize>,
     by_address: BTreeMap<SocketAddr, usize>,
@@ -59,9 +73,15 @@ pub struct Engine {
     next_housekeeping: Instant,
     rounds: u32,
     dirty: VecDeque<usize>,
+    /// Frames of which the last packet has not come, as track and layer, and until when everything waits for that.
+    open_frames: Vec<(usize, usize)>,
+    hold: Option<Instant>,
     /// Peers that panicked and are not buried yet.
     failed: Vec<usize>,
     batch: Batch,
+    scratch: Scratch,
+    /// The media datagram that is being opened.
+    incoming: Vec<u8>,
     relays: VecDeque<(LinkId, RelayMessage)>,
     events: VecDeque<Event>,
     counters: Counters,
@@ -78,6 +98,7 @@ impl Engine {
             now,
             secrets: ChaCha20Rng::from_seed(config.seed),
             numbers: SmallRng::from_seed(config.seed),
+            crypto: keys::tap(&config.crypto),
             config,
             certificate,
             peers: Slab::new(),
@@ -96,8 +117,12 @@ impl Engine {
             next_housekeeping: now + housekeeping::INTERVAL,
             rounds: 0,
             dirty: VecDeque::new(),
+            open_frames: Vec::new(),
+            hold: None,
             failed: Vec::new(),
             batch: Batch::default(),
+            scratch: Scratch::default(),
+            incoming: Vec::new(),
             relays: VecDeque::new(),
             events: VecDeque::new(),
             counters: Counters::default(),
@@ -124,6 +149,10 @@ impl Engine {
         };
         let destination = self.advertised(datagram.destination);
         let (source, datagram) = (datagram.source, Datagram { destination, ..datagram });
+        if matches!(class, Class::Rtp | Class::Rtcp) {
+            self.handle_media(key, class, datagram);
+            return Disposition::Taken;
+        }
         let genuine = self.with_peer(key, |peer, batch, counters| peer.handle_datagram(now, datagram, batch, counters));
         if genuine == Some(true) {
             self.adopt_address(key, source);
@@ -143,6 +172,10 @@ impl Engine {
                 (peer.deadline, peer.scheduled) = (None, None);
             }
             self.with_peer(key, |peer, batch, counters| peer.handle_timeout(now, batch, counters));
+            self.send_rtcp(key);
+            if self.peers.get(key).is_some_and(|peer| peer.media.is_pending(now)) {
+                self.mark_dirty(key);
+            }
             self.after_peer(key);
         }
         if self.next_housekeeping <= now {
@@ -155,12 +188,16 @@ impl Engine {
     pub fn poll_output(&mut self) -> Output<'_> {
         self.bury_failed();
         self.handle_keyframe_deadlines();
+        if let Some(until) = self.held_until()
+            && !self.batch.is_ready()
+        {
+            return Output::Timeout(until, Reason::Coalesce);
+        }
         while !self.batch.is_ready() {
             let Some(key) = self.dirty.pop_front() else { break };
             // All of it was taken: start over at the front, so that the buffer stays in the cache.
             self.batch.clear();
-            let now = self.now;
-            self.with_peer(key, |peer, batch, counters| peer.flush(now, batch, counters));
+            self.flush(key);
             self.after_peer(key);
             self.bury_failed();
         }
@@ -193,6 +230,30 @@ impl Engine {
             next = (at, Reason::Peer);
         }
         Output::Timeout(next.0, next.1)
+    }
+
+    /// A frame's packets come one after the other within some microseconds. What leaves together costs half as much as
+    /// what leaves one by one, for then the kernel is asked once per subscriber.
+    fn held_until(&mut self) -> Option<Instant> {
+        let until = self.hold?;
+        if !self.open_frames.is_empty() && self.now < until {
+            return Some(until);
+        }
+        self.hold = None;
+        self.open_frames.clear();
+        None
+    }
+
+    /// A video packet is to leave for so many subscribers.
+    pub(super) fn note_frame(&mut self, track: usize, layer: usize, ends: bool, subscribers: usize) {
+        if ends {
+            self.open_frames.retain(|open| *open != (track, layer));
+        } else if subscribers >= HOLD_SUBSCRIBERS && self.open_frames.len() < OPEN_FRAMES_MAX {
+            if !self.open_frames.contains(&(track, layer)) {
+                self.open_frames.push((track, layer));
+            }
+            self.hold.get_or_insert(self.now + HOLD);
+        }
     }
 
     /// Cumulative counters, copied out.
@@ -242,6 +303,57 @@ impl Engine {
         None
     }
 
+    /// Sends what is queued for a peer.
+    fn flush(&mut self, key: usize) {
+        let now = self.now;
+        let Self { peers, batch, counters, tracks, scratch, failed, .. } = self;
+        let Some(peer) = peers.get_mut(key).filter(|peer| !peer.failed) else { return };
+        let work = || {
+            peer.dirty = false;
+            peer.media.flush(now, tracks, scratch, batch, counters);
+            peer.handle_timeout(now, batch, counters);
+        };
+        // As in `with_peer`.
+        if catch_unwind(AssertUnwindSafe(work)).is_err() {
+            counters.panics += 1;
+            peers[key].failed = true;
+            failed.push(key);
+        }
+        self.send_rtcp(key);
+    }
+
+    /// Sends the RTCP of a peer that is due.
+    fn send_rtcp(&mut self, key: usize) {
+        let now = self.now;
+        let Some(peer) = self.peers.get(key).filter(|peer| !peer.failed) else { return };
+        if peer.media.deadline(now).is_none_or(|at| now < at) {
+            return;
+        }
+        let due = peer.media.reports_due(now);
+        let clocks: Vec<_> = due.into_iter().map(|(sender, of)| (sender, self.clock_of(of.track, of.layer))).collect();
+        let Self { peers, batch, counters, scratch, failed, .. } = self;
+        let peer = &mut peers[key];
+        let work = || {
+            peer.media.send_rtcp(now, &clocks, scratch, batch, counters);
+            peer.update_deadline(now);
+        };
+        if catch_unwind(AssertUnwindSafe(work)).is_err() {
+            counters.panics += 1;
+            peers[key].failed = true;
+            failed.push(key);
+        }
+    }
+
+    /// What the publisher of a layer said last of its clock.
+    fn clock_of(&self, track: usize, layer: u8) -> Option<SourceClock> {
+        let track = self.tracks.get(track)?;
+        let state = track.layers.get(usize::from(layer))?;
+        match track.origin {
+            Origin::Peer { peer, mid } => self.peers.get(peer)?.media.receiver.clock(mid, state.rid),
+            Origin::Link { .. } => state.clock,
+        }
+    }
+
     fn bury_failed(&mut self) {
         while let Some(key) = self.failed.pop() {
             self.remove_peer(key, DisconnectReason::Panicked);
@@ -281,11 +393,6 @@ impl Engine {
                 self.start_subscriptions(key);
             }
             PeerEvent::Gone(reason) => self.remove_peer(key, reason),
-            PeerEvent::Rtp { mid, rid, packet } => self.handle_rtp(key, mid, rid, packet),
-            PeerEvent::KeyframeRequest { mid } => self.handle_keyframe_request(key, mid),
-            PeerEvent::Quality { uplink_loss, downlink_loss, rtt } => {
-                self.report_quality(key, uplink_loss, downlink_loss, rtt)
-            }
             PeerEvent::Data(data) => self.events.push_back(Event::Data { peer: id, data }),
         }
     }

@@ -3,13 +3,16 @@
 use std::time::Instant;
 
 use crate::engine::Engine;
-use crate::id::{LinkId, TrackId};
-use crate::io::{Kind, LayerInfo, RelayMessage};
-use crate::keyframe::KeyframeGate;
-use crate::track::{Layer, LinkWant, Origin, WANT_EXPIRES};
+use crate::engine::media::Bytes;
+use crate::id::{LinkId, Rid, TrackId};
+use crate::io::{Head, Kind, LayerInfo, Packet, RelayMessage};
+use crate::rtp::vp8;
+use crate::track::{LinkWant, Origin, WANT_EXPIRES};
 
 /// Links that one track may be relayed to: the workers of a machine and some foci.
 const LINKS_MAX: usize = 256;
+/// As for what comes by UDP: an Ethernet frame holds 1500 bytes.
+const PAYLOAD_BYTES_MAX: usize = 1500;
 
 impl Engine {
     /// Something came from another engine.
@@ -20,6 +23,7 @@ impl Engine {
             RelayMessage::Media { track, .. }
             | RelayMessage::Layers { track, .. }
             | RelayMessage::Want { track, .. }
+            | RelayMessage::Clock { track, .. }
             | RelayMessage::KeyframeRequest { track, .. } => *track,
         };
         let Some(&key) = self.track_keys.get(&id) else {
@@ -32,13 +36,24 @@ impl Engine {
             RelayMessage::Media { layer, packet, .. } if from_origin => {
                 let layer = usize::from(layer);
                 // Media may overtake the list of its layers, when that was dropped on the way; it comes again.
-                if layer < self.tracks[key].layers.len() {
-                    self.forward(key, layer, packet);
+                if layer < self.tracks[key].layers.len() && packet.payload.len() <= PAYLOAD_BYTES_MAX {
+                    // What is rewritten of a payload must be there, whatever the other side says.
+                    let vp8 = packet.head.vp8.and_then(|_| vp8::Descriptor::parse(&packet.payload));
+                    let head = Head { vp8, ..packet.head };
+                    self.forward(key, layer, head, Bytes::Owned(Packet { head, ..packet }));
                 } else {
                     self.counters.relays_untracked += 1;
                 }
             }
-            RelayMessage::Layers { layers, muted, .. } if from_origin => self.take_layers(key, &layers, muted),
+            RelayMessage::Layers { layers, muted, key_index, .. } if from_origin => {
+                self.tracks[key].set_key_index(key_index);
+                self.take_layers(key, &layers, muted);
+            }
+            RelayMessage::Clock { layer, clock, .. } if from_origin => {
+                if let Some(layer) = self.tracks[key].layers.get_mut(usize::from(layer)) {
+                    layer.clock = Some(clock);
+                }
+            }
             RelayMessage::Want { layers, .. } if published_here => self.take_want(key, id, link, layers),
             RelayMessage::KeyframeRequest { layer, .. } if published_here => {
                 self.counters.keyframe_requests_received += 1;
@@ -52,22 +67,18 @@ impl Engine {
         let now = self.now;
         let track = &mut self.tracks[key];
         let infos = &infos[..infos.len().min(self.config.bounds.layers)];
-        let known = |info: &LayerInfo| track.layers.iter().find(|layer| layer.rid == info.rid);
-        track.layers = infos
-            .iter()
-            .map(|info| Layer {
-                rid: info.rid,
-                last_packet: info.active.then_some(now),
-                highest: known(info).and_then(|layer| layer.highest),
-                gate: known(info).map_or_else(KeyframeGate::default, |layer| layer.gate),
-            })
-            .collect();
+        let rids: Vec<Option<Rid>> = infos.iter().map(|info| info.rid).collect();
+        track.keep_layers(&rids);
+        for (layer, info) in track.layers.iter_mut().zip(infos) {
+            layer.last_packet = info.active.then_some(now);
+        }
         if let Some(top) = infos.last() {
             (track.width, track.height) = (top.width, top.height);
         }
         let was_muted = std::mem::replace(&mut track.muted, muted);
-        for subscriber in track.subscribers.clone() {
-            if muted && !was_muted {
+        if muted && !was_muted {
+            track.layers.iter_mut().for_each(|layer| layer.ring.forget_keyframe());
+            for subscriber in track.subscribers.clone() {
                 self.subscriptions[subscriber].pause();
             }
         }
@@ -87,7 +98,8 @@ impl Engine {
         } else if track.links.len() < LINKS_MAX {
             track.links.push(LinkWant { link, layers, expires });
         }
-        let reply = RelayMessage::Layers { track: id, layers: track.layer_infos(now), muted: track.muted };
+        let (muted, key_index) = (track.muted, track.key_index);
+        let reply = RelayMessage::Layers { track: id, layers: track.layer_infos(now), muted, key_index };
         self.relays.push_back((link, reply));
     }
 

@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::codec::CodecName;
-use crate::io::Packet;
-use crate::rtp::vp8;
+use crate::io::Head;
 use crate::srtp::replay::ReplayWindow;
 
 /// What an outgoing packet carries in place of its own numbers.
@@ -76,20 +74,22 @@ impl Rewriter {
     /// Whether `packet` goes on from what was sent. If not, only a [`Rewriter::switch`] helps: it has another SSRC, or so
     /// large a gap before it that receivers would guess its roll-over count wrongly (RFC 3711 §3.3.1).
     #[must_use]
-    pub fn follows(&self, packet: &Packet) -> bool {
+    pub fn follows(&self, packet: &Head) -> bool {
         let of_source = |source: &Source| {
             source.ssrc == packet.source && packet.sequence <= source.highest_in.saturating_add(GAP_MAX)
         };
         self.source.as_ref().is_some_and(of_source)
     }
 
-    /// `packet` is the first of a new source: another layer, another track, or the same after a pause.
-    pub fn switch(&mut self, now: Instant, packet: &Packet) {
-        let elapsed = self.last_sent.map_or(SWITCH_GAP_MIN, |last| (now - last).max(SWITCH_GAP_MIN));
+    /// `packet` is the first of a new source: another layer, another track, or the same after a pause. It is `behind` what
+    /// is captured now: more of the source follows at once.
+    pub fn switch(&mut self, now: Instant, packet: &Head, behind: Duration) {
+        let since = |last| now.saturating_duration_since(last).saturating_sub(behind).max(SWITCH_GAP_MIN);
+        let elapsed = self.last_sent.map_or(SWITCH_GAP_MIN, since);
         let ticks = elapsed.as_micros() * u128::from(packet.codec.clock_rate) / 1_000_000;
         // Truncation is right: RTP timestamps wrap.
         let timestamp = self.last_timestamp.wrapping_add(ticks as u32);
-        let descriptor = vp8_descriptor(packet);
+        let descriptor = packet.vp8;
         let picture_id = descriptor.and_then(|d| d.picture_id).map_or(0, |id| id.value);
         let tl0 = descriptor.and_then(|d| d.tl0_picture_index).unwrap_or(0);
         self.source = Some(Source {
@@ -104,7 +104,7 @@ impl Rewriter {
     }
 
     /// Numbers for `packet`; `None` if it is older than the switch to its source, or its number was given out.
-    pub fn rewrite(&mut self, now: Instant, packet: &Packet) -> Option<Numbers> {
+    pub fn rewrite(&mut self, now: Instant, packet: &Head) -> Option<Numbers> {
         if !self.follows(packet) {
             return None;
         }
@@ -116,7 +116,7 @@ impl Rewriter {
         self.issued.note(sequence);
         source.highest_in = source.highest_in.max(packet.sequence);
         let timestamp = packet.timestamp.wrapping_add(source.timestamp_offset);
-        let vp8 = vp8_descriptor(packet).map(|descriptor| Vp8Numbers {
+        let vp8 = packet.vp8.map(|descriptor| Vp8Numbers {
             picture_id: descriptor.picture_id.map(|id| id.value.wrapping_add(source.picture_id_offset) & id.mask()),
             tl0_picture_index: descriptor.tl0_picture_index.map(|tl0| tl0.wrapping_add(source.tl0_offset)),
         });
@@ -131,10 +131,6 @@ impl Rewriter {
         }
         Some(Numbers { sequence, timestamp, vp8 })
     }
-}
-
-fn vp8_descriptor(packet: &Packet) -> Option<vp8::Descriptor> {
-    (packet.codec.name == CodecName::Vp8).then(|| vp8::Descriptor::parse(&packet.payload)).flatten()
 }
 
 #[cfg(test)]

@@ -16,6 +16,9 @@ pub struct PictureId {
     pub wide: bool,
 }
 
+/// Where the picture id is, if there is one: behind the two bytes of flags.
+const PICTURE_ID_AT: usize = 2;
+
 impl PictureId {
     /// The largest value of its width.
     #[must_use]
@@ -25,6 +28,25 @@ impl PictureId {
 }
 
 impl Descriptor {
+    /// Writes other numbers over those of the payload that this was read from; each only if the payload has one.
+    pub fn patch(&self, payload: &mut [u8], picture_id: Option<u16>, tl0_picture_index: Option<u8>) {
+        let mut tl0_at = PICTURE_ID_AT;
+        if let Some(own) = self.picture_id {
+            if let Some(value) = picture_id {
+                if own.wide {
+                    payload[PICTURE_ID_AT] = 0x80 | (value >> 8) as u8 & 0x7f;
+                    payload[PICTURE_ID_AT + 1] = value as u8;
+                } else {
+                    payload[PICTURE_ID_AT] = value as u8 & 0x7f;
+                }
+            }
+            tl0_at += if own.wide { 2 } else { 1 };
+        }
+        if let (Some(_), Some(value)) = (self.tl0_picture_index, tl0_picture_index) {
+            payload[tl0_at] = value;
+        }
+    }
+
     /// `None` if the payload ends within the descriptor, or there is nothing behind it.
     #[must_use]
     pub fn parse(payload: &[u8]) -> Option<Self> {
@@ -75,6 +97,20 @@ mod tests {
         assert!(Descriptor::parse(&[0x10, 0x00]).expect("whole").begins_keyframe);
         assert!(!Descriptor::parse(&[0x00, 0x00]).expect("whole").begins_keyframe, "S bit clear");
         assert!(!Descriptor::parse(&[0x11, 0x00]).expect("whole").begins_keyframe, "second partition");
+    }
+
+    #[test]
+    fn numbers_are_replaced_where_they_stand() {
+        for original in [&[0x90, 0xe0, 0x92, 0x34, 0x07, 0x20, 0x00][..], &[0x90, 0xc0, 0x12, 0x07, 0x01], &[0x90, 0x40, 7, 1]] {
+            let before = Descriptor::parse(original).expect("whole");
+            let mut payload = original.to_vec();
+            before.patch(&mut payload, Some(0x55), Some(9));
+            let after = Descriptor::parse(&payload).expect("still whole");
+            assert_eq!(after.picture_id, before.picture_id.map(|id| PictureId { value: 0x55, ..id }));
+            assert_eq!(after.tl0_picture_index, Some(9));
+            before.patch(&mut payload, before.picture_id.map(|id| id.value), before.tl0_picture_index);
+            assert_eq!(payload, original);
+        }
     }
 
     #[test]

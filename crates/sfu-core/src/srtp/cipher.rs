@@ -82,13 +82,36 @@ impl Cipher {
         let (text, tag) = out.split_at_mut(payload.len());
         match self {
             Self::Gcm { key, salt } => {
-                let mut aad = AuthenticatedData::new(header, trailer);
+                let mut joined = None;
+                let aad = authenticated(header, trailer, &mut joined);
                 let nonce = Nonce::assume_unique_for_key(gcm_nonce(*salt, index));
-                let sealed = key.seal_out_of_place_scatter(nonce, Aad::from(aad.get()), payload, text, &[], tag);
+                let sealed = key.seal_out_of_place_scatter(nonce, Aad::from(aad), payload, text, &[], tag);
                 assert!(sealed.is_ok(), "lengths fit and GCM seals");
             }
             Self::Counter { key, authentication, salt } => {
                 text.copy_from_slice(payload);
+                counter_mode(key, *salt, index, text);
+                tag.copy_from_slice(&hmac_tag(authentication, header, text, trailer));
+            }
+        }
+    }
+
+    /// As [`Cipher::seal`], for a payload that stands at the beginning of `body`; the tag takes its last bytes.
+    pub(super) fn seal_in_place(&self, index: Index, header: &[u8], trailer: &[u8], body: &mut [u8]) {
+        let tag_length = if matches!(self, Self::Gcm { .. }) { GCM_TAG } else { COUNTER_TAG };
+        let (text, tag) = body.split_at_mut(body.len() - tag_length);
+        match self {
+            Self::Gcm { key, salt } => {
+                let mut joined = None;
+                let aad = authenticated(header, trailer, &mut joined);
+                let nonce = Nonce::assume_unique_for_key(gcm_nonce(*salt, index));
+                let sealed = key.seal_in_place_separate_tag(nonce, Aad::from(aad), text);
+                assert!(sealed.is_ok(), "lengths fit and GCM seals");
+                if let Ok(made) = sealed {
+                    tag.copy_from_slice(made.as_ref());
+                }
+            }
+            Self::Counter { key, authentication, salt } => {
                 counter_mode(key, *salt, index, text);
                 tag.copy_from_slice(&hmac_tag(authentication, header, text, trailer));
             }
@@ -105,9 +128,10 @@ impl Cipher {
     ) -> Result<usize, OpenError> {
         match self {
             Self::Gcm { key, salt } => {
-                let mut aad = AuthenticatedData::new(header, trailer);
+                let mut joined = None;
+                let aad = authenticated(header, trailer, &mut joined);
                 let nonce = Nonce::assume_unique_for_key(gcm_nonce(*salt, index));
-                let payload = key.open_in_place(nonce, Aad::from(aad.get()), sealed).map_err(|_| OpenError::Forged)?;
+                let payload = key.open_in_place(nonce, Aad::from(aad), sealed).map_err(|_| OpenError::Forged)?;
                 Ok(payload.len())
             }
             Self::Counter { key, authentication, salt } => {
@@ -122,32 +146,22 @@ impl Cipher {
     }
 }
 
+const GCM_TAG: usize = 16;
 const COUNTER_TAG: usize = 10;
 /// RTP header with 15 CSRCs and the longest extension block that we take, and an SRTCP index.
 const AUTHENTICATED_MAX: usize = 512;
 
-/// Header and trailer as one slice: usually the header itself, else a copy on the stack.
-struct AuthenticatedData<'a> {
-    header: &'a [u8],
-    trailer: &'a [u8],
-    joined: [u8; AUTHENTICATED_MAX],
-}
-
-impl<'a> AuthenticatedData<'a> {
-    fn new(header: &'a [u8], trailer: &'a [u8]) -> Self {
-        Self { header, trailer, joined: [0; AUTHENTICATED_MAX] }
+/// Header and trailer as one slice: usually the header itself, else a copy in `joined`. GCM authenticates the roll-over
+/// count through the nonce, so RTP has no trailer here (RFC 7714 §8.2, §9.2).
+fn authenticated<'a>(header: &'a [u8], trailer: &[u8], joined: &'a mut Option<[u8; AUTHENTICATED_MAX]>) -> &'a [u8] {
+    if trailer.is_empty() {
+        return header;
     }
-
-    /// GCM authenticates the roll-over count through the nonce, so RTP has no trailer here (RFC 7714 §8.2, §9.2).
-    fn get(&mut self) -> &[u8] {
-        if self.trailer.is_empty() {
-            return self.header;
-        }
-        let length = self.header.len() + self.trailer.len();
-        self.joined[..self.header.len()].copy_from_slice(self.header);
-        self.joined[self.header.len()..length].copy_from_slice(self.trailer);
-        &self.joined[..length]
-    }
+    let length = header.len() + trailer.len();
+    let joined = joined.insert([0; AUTHENTICATED_MAX]);
+    joined[..header.len()].copy_from_slice(header);
+    joined[header.len()..length].copy_from_slice(trailer);
+    &joined[..length]
 }
 
 /// RFC 7714 §8.1 (two zero bytes, SSRC, roll-over count, sequence) and §9.1 (…, SSRC, two zero bytes, index): the same layout.

@@ -45,6 +45,26 @@ impl Outbound {
         end
     }
 
+    /// As [`Outbound::seal_rtp`], for a packet that already stands in `out`: its header, and its payload up to `end`.
+    ///
+    /// # Panics
+    /// If `out` is shorter than `end` and [`Profile::rtp_overhead`].
+    pub fn seal_rtp_in_place(
+        &self,
+        ssrc: u32,
+        sequence: u64,
+        header_length: usize,
+        end: usize,
+        out: &mut [u8],
+    ) -> usize {
+        let whole = end + self.profile.rtp_overhead();
+        let (header, body) = out[..whole].split_at_mut(header_length);
+        let roll_over = ((sequence >> 16) as u32).to_be_bytes();
+        let trailer: &[u8] = if matches!(self.rtp, Cipher::Gcm { .. }) { &[] } else { &roll_over };
+        self.rtp.seal_in_place(Index { ssrc, index: sequence & 0xffff_ffff_ffff }, header, trailer, body);
+        whole
+    }
+
     /// Seals a compound RTCP packet into `out`; `None` once 2^31 were sent under this key (RFC 3711 §9.2), or if it is
     /// no RTCP packet.
     ///

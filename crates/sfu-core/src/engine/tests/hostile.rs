@@ -116,7 +116,7 @@ fn packets_of_the_wrong_kind_are_no_news() {
     }
     assert!(told(&pair) <= before + 1, "{}", told(&pair) - before);
     assert!(pair.clients[bob].received.len() >= 100);
-    assert_eq!(pair.engine.counters().packets_unknown_codec, 100);
+    assert_eq!(pair.engine.counters().receive.unknown_payload, 100);
 }
 
 #[test]

@@ -1,0 +1,210 @@
+//! The media half of a peer: its SRTP, what it receives and what it is sent. The control half is str0m's; see
+//! [`Peer`](crate::peer::Peer).
+
+mod flush;
+mod incoming;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+
+pub use self::flush::Scratch;
+use crate::feedback::Congestion;
+use crate::id::Mid;
+use crate::io::Kind;
+use crate::keys;
+use crate::receive::{ReceiveLine, Receiver};
+use crate::send::history::TICK_MS;
+use crate::send::{Outgoing, Sender, SenderLine};
+use crate::srtp::Session;
+
+/// Packets that wait to leave at the next flush. Two turns of a full room at most; what is beyond is lost, and counted.
+const QUEUE_MAX: usize = 4096;
+/// Requests for retransmission that wait for the next flush.
+const NACKS_MAX: usize = 512;
+/// Sender reports: once a second while there is something to report (RFC 3550 §6.2 allows less than 5 s for sessions
+/// of few).
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// Before the first report of the client.
+const RTT_FIRST: Duration = Duration::from_millis(100);
+
+/// Between which of our addresses and which of the client's everything but STUN goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Path {
+    pub local: SocketAddr,
+    pub remote: SocketAddr,
+    /// Media or DTLS came on it.
+    pub used: Instant,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct MediaHalf {
+    pub path: Option<Path>,
+    keys: keys::Slot,
+    /// From the end of the handshake on.
+    srtp: Option<Box<Session>>,
+    pub receiver: Receiver,
+    senders: Slab<Sender>,
+    /// Which sender has an SSRC, its RTX SSRC, or an m-line.
+    by_ssrc: BTreeMap<u32, u16>,
+    by_mid: BTreeMap<Mid, u16>,
+    /// Waits for the pacer.
+    video: VecDeque<Outgoing>,
+    /// Waits for nothing but the flush.
+    audio: Vec<Outgoing>,
+    nacks: Vec<(u16, u16)>,
+    /// M-lines whose pictures the client has lost.
+    keyframe_asks: Vec<Mid>,
+    /// From the first packet that is sent on.
+    congestion: Option<Box<Congestion>>,
+    /// More is wanted of it, bits per second, than is sent; told when it is made.
+    wanted: u64,
+    rtt: Option<Duration>,
+    /// Ticks of the history count from here.
+    epoch: Instant,
+    next_reports: Option<Instant>,
+    /// What retransmission may still cost, in bytes: see `flush`.
+    again_budget: usize,
+}
+
+impl MediaHalf {
+    pub fn new(now: Instant, keys: keys::Slot) -> Self {
+        Self {
+            path: None,
+            keys,
+            srtp: None,
+            receiver: Receiver::default(),
+            senders: Slab::new(),
+            by_ssrc: BTreeMap::new(),
+            by_mid: BTreeMap::new(),
+            video: VecDeque::new(),
+            audio: Vec::new(),
+            nacks: Vec::new(),
+            keyframe_asks: Vec::new(),
+            congestion: None,
+            wanted: 0,
+            rtt: None,
+            epoch: now,
+            next_reports: None,
+            again_budget: flush::AGAIN_BUDGET_FIRST,
+        }
+    }
+
+    /// The handshake is through; `false` if its keys are of no use.
+    pub fn take_keys(&mut self) -> bool {
+        match self.keys.session() {
+            Some(Ok(session)) => {
+                self.srtp = Some(Box::new(session));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The client negotiated. A sender stays with its SSRC as long as that exists: numbers must not come twice.
+    pub fn set_lines(&mut self, receive: Vec<ReceiveLine>, send: Vec<SenderLine>) {
+        self.receiver.set_lines(receive);
+        self.senders.retain(|_, sender| send.iter().any(|line| line.mid == sender.line.mid && line.ssrc == sender.line.ssrc));
+        for line in send {
+            let known = self.by_mid.get(&line.mid).copied().map(usize::from);
+            match known.and_then(|key| self.senders.get_mut(key)).filter(|sender| sender.line.ssrc == line.ssrc) {
+                Some(sender) => sender.set_line(line),
+                // The SSRC is random: as good as another random number.
+                None => drop(self.senders.insert(Sender::new(line.clone(), (line.ssrc >> 8) as u16))),
+            }
+            // Keys change as m-lines come and go.
+            self.by_mid = self.senders.iter().map(|(key, sender)| (sender.line.mid, key as u16)).collect();
+        }
+        self.by_ssrc.clear();
+        for (key, sender) in &self.senders {
+            self.by_ssrc.insert(sender.line.ssrc, key as u16);
+            self.by_ssrc.extend(sender.line.rtx_ssrc.map(|ssrc| (ssrc, key as u16)));
+        }
+    }
+
+    /// The sender of an m-line.
+    pub fn sender(&self, mid: Mid) -> Option<u16> {
+        self.by_mid.get(&mid).copied()
+    }
+
+    pub fn sender_mut(&mut self, key: u16) -> Option<&mut Sender> {
+        self.senders.get_mut(usize::from(key))
+    }
+
+    pub fn sender_at(&self, key: u16) -> Option<&Sender> {
+        self.senders.get(usize::from(key))
+    }
+
+    /// Round-trip time to the client and back.
+    pub fn rtt(&self) -> Option<Duration> {
+        self.rtt
+    }
+
+    /// Largest share lost of anything that the client gets, in its last report.
+    pub fn downlink_loss(&self) -> f32 {
+        let worst = self.senders.iter().map(|(_, sender)| sender.fraction_lost).max().unwrap_or(0);
+        f32::from(worst) / 256.0
+    }
+
+    /// `false`: it is full.
+    pub fn push(&mut self, kind: Kind, outgoing: Outgoing) -> bool {
+        if self.video.len() + self.audio.len() >= QUEUE_MAX {
+            return false;
+        }
+        match kind {
+            Kind::Video => self.video.push_back(outgoing),
+            Kind::Audio => self.audio.push(outgoing),
+        }
+        true
+    }
+
+    /// Another track comes on this m-line, or none: what waits of the old one does not leave any more.
+    pub fn begin(&mut self, sender: u16) {
+        self.video.retain(|outgoing| outgoing.sender != sender);
+        self.audio.retain(|outgoing| outgoing.sender != sender);
+        self.nacks.retain(|(other, _)| *other != sender);
+        if let Some(sender) = self.senders.get_mut(usize::from(sender)) {
+            sender.begin();
+        }
+    }
+
+    /// What the path to the client carries, in bits per second, as far as is known.
+    pub fn bitrate(&self) -> Option<u64> {
+        self.congestion.as_ref().map(|congestion| congestion.bitrate())
+    }
+
+    /// What would be sent if the path carried everything.
+    pub fn set_wanted(&mut self, bitrate: u64) {
+        self.wanted = bitrate;
+        if let Some(congestion) = &mut self.congestion {
+            congestion.set_wanted(bitrate);
+        }
+    }
+
+    /// An m-line whose picture the client has lost.
+    pub fn poll_keyframe_ask(&mut self) -> Option<Mid> {
+        self.keyframe_asks.pop()
+    }
+
+    /// Something is there to be sent at once.
+    pub fn is_pending(&self, now: Instant) -> bool {
+        let may_send = self.congestion.as_ref().is_none_or(|congestion| congestion.may_send(now));
+        !self.audio.is_empty() || !self.nacks.is_empty() || !self.video.is_empty() && may_send
+    }
+
+    /// When [`MediaHalf::send_rtcp`] or a flush has something to do.
+    pub fn deadline(&self, now: Instant) -> Option<Instant> {
+        self.srtp.as_ref()?;
+        let congestion = self.congestion.as_ref();
+        let paced = congestion.filter(|_| !self.video.is_empty()).map(|congestion| congestion.next_send_at(now));
+        let probe = congestion.and_then(|congestion| congestion.deadline());
+        [self.next_reports, self.receiver.deadline(), paced, probe].into_iter().flatten().min()
+    }
+
+    fn ticks(&self, now: Instant) -> u32 {
+        (now.saturating_duration_since(self.epoch).as_millis() / u128::from(TICK_MS)) as u32
+    }
+}

@@ -1,0 +1,88 @@
+//! RTP and RTCP from the client.
+
+use std::time::Instant;
+
+use super::{MediaHalf, NACKS_MAX};
+use crate::receive::{ReceiveCounters, Received};
+use crate::rtcp::read::{Message, read};
+use crate::stats::Counters;
+
+/// Key-frame requests that one compound packet may make.
+const ASKS_MAX: usize = 32;
+/// A smoothed round-trip time follows the measured one by this share (RFC 6298 §2: 1/8).
+const RTT_SHARE: u32 = 8;
+
+impl MediaHalf {
+    /// An RTP datagram, in memory that may be changed.
+    pub fn handle_rtp<'a>(
+        &mut self,
+        now: Instant,
+        datagram: &'a mut [u8],
+        counters: &mut ReceiveCounters,
+    ) -> Option<Received<'a>> {
+        let srtp = self.srtp.as_mut()?;
+        self.receiver.handle_rtp(now, &mut srtp.inbound, datagram, counters)
+    }
+
+    /// An RTCP datagram, in memory that may be changed. `true`: it was authentic.
+    pub fn handle_rtcp(&mut self, now: Instant, datagram: &mut [u8], counters: &mut Counters) -> bool {
+        let Some(srtp) = &mut self.srtp else {
+            counters.datagrams_refused += 1;
+            return false;
+        };
+        let Ok(length) = srtp.inbound.open_rtcp(datagram) else {
+            counters.datagrams_refused += 1;
+            return false;
+        };
+        let whole = read(&datagram[..length], |message| self.handle_message(now, message, counters));
+        if !whole {
+            counters.rtcp_malformed += 1;
+        }
+        true
+    }
+
+    fn handle_message(&mut self, now: Instant, message: Message<'_>, counters: &mut Counters) {
+        match message {
+            Message::SenderReport { ssrc, info } => self.receiver.handle_sender_report(now, ssrc, info),
+            Message::Goodbye { ssrc } => self.receiver.handle_goodbye(ssrc),
+            Message::Report { block, .. } => {
+                let sender = self.by_ssrc.get(&block.ssrc).and_then(|key| self.senders.get_mut(usize::from(*key)));
+                // RTX has no reports of its own.
+                let sender = sender.filter(|sender| sender.line.ssrc == block.ssrc);
+                if let Some(rtt) = sender.and_then(|sender| sender.handle_report(now, &block)) {
+                    let smoothed = self.rtt.map_or(rtt, |old| (old * (RTT_SHARE - 1) + rtt) / RTT_SHARE);
+                    self.rtt = Some(smoothed);
+                }
+            }
+            Message::Nack { ssrc, pairs } => {
+                let Some(key) = self.by_ssrc.get(&ssrc).copied() else { return };
+                pairs.for_each(|sequence| {
+                    counters.nacks_received += 1;
+                    if self.nacks.len() < NACKS_MAX {
+                        self.nacks.push((key, sequence));
+                    }
+                });
+            }
+            Message::Pli { ssrc } | Message::Fir { ssrc, .. } => {
+                let sender = self.by_ssrc.get(&ssrc).and_then(|key| self.senders.get(usize::from(*key)));
+                if let Some(sender) = sender
+                    && self.keyframe_asks.len() < ASKS_MAX
+                {
+                    self.keyframe_asks.push(sender.line.mid);
+                }
+            }
+            Message::Remb { bitrate } => {
+                if let Some(congestion) = &mut self.congestion {
+                    congestion.handle_remb(now, bitrate);
+                }
+            }
+            Message::TransportWide(feedback) => {
+                if let Some(congestion) = &mut self.congestion
+                    && !congestion.handle_feedback(now, &feedback)
+                {
+                    counters.rtcp_malformed += 1;
+                }
+            }
+        }
+    }
+}
