@@ -32,6 +32,8 @@ use crate::stats::Counters;
 pub const SIGNALLING_CHANNEL: &str = "rust-sfu";
 /// As much of str0m's complaint about an offer as its sender is told.
 const SDP_ERROR_CHARS: usize = 200;
+/// The media half has just been called: it is called again no sooner than this.
+const MEDIA_PAUSE: Duration = Duration::from_micros(250);
 /// An address from which a peer's media came so lately is not given to another peer.
 const BUSY: Duration = Duration::from_secs(2);
 /// A client that changed its address is followed once its old one has been without media for so long. A client with two
@@ -227,7 +229,8 @@ impl Peer {
 
     /// What it waits for, from both halves.
     pub fn update_deadline(&mut self, now: Instant) {
-        self.deadline = [self.rtc_deadline, self.media.deadline(now)].into_iter().flatten().min();
+        let media = self.media.deadline(now).map(|at| at.max(now + MEDIA_PAUSE));
+        self.deadline = [self.rtc_deadline, media].into_iter().flatten().min();
     }
 
     /// Says goodbye (DTLS close_notify).

@@ -173,11 +173,11 @@ impl MediaHalf {
                 let line = &sender.line;
                 line.active && line.rtx_ssrc.is_some() && line.extensions.transport_cc.is_some() && sender.is_known()
             };
-            let Some(sender) = self.senders.iter_mut().map(|(_, sender)| sender).find(able) else { return };
+            let Some(sender) = self.senders.iter_mut().map(|(_, sender)| sender).find(able) else { continue };
             let packets = probe.bytes.div_ceil(PADDING_BYTES).max(u32::from(probe.packets_min));
             for _ in 0..packets.min(PROBE_PACKETS_MAX) {
                 let transport = congestion.note_sent(now, PADDING_BYTES as u16);
-                let Some(length) = sender.seal_padding(&srtp.outbound, transport, &mut scratch.datagram) else { return };
+                let Some(length) = sender.seal_padding(&srtp.outbound, transport, &mut scratch.datagram) else { break };
                 batch.push(path.local, path.remote, &scratch.datagram[..length]);
                 counters.padding_sent += 1;
                 counters.datagrams_sent += 1;
