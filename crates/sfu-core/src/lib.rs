@@ -6,6 +6,7 @@
 //!
 //! Start with [`Engine`]; what goes in and comes out is in [`io`].
 
+pub mod allocator;
 pub mod batch;
 pub mod codec;
 pub mod config;

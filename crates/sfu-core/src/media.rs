@@ -12,6 +12,7 @@ use slab::Slab;
 
 pub use self::flush::Scratch;
 use crate::feedback::Congestion;
+use crate::feedback::estimator::START_BPS;
 use crate::id::Mid;
 use crate::io::Kind;
 use crate::keys;
@@ -60,6 +61,10 @@ pub struct MediaHalf {
     keyframe_asks: Vec<Mid>,
     /// From the first packet that is sent on.
     congestion: Option<Box<Congestion>>,
+    /// It negotiated transport-wide feedback for what it gets.
+    tells_arrivals: bool,
+    /// It told its own estimate.
+    told_remb: bool,
     /// More is wanted of it, bits per second, than is sent; told when it is made.
     wanted: u64,
     rtt: Option<Duration>,
@@ -85,6 +90,8 @@ impl MediaHalf {
             nacks: Vec::new(),
             keyframe_asks: Vec::new(),
             congestion: None,
+            tells_arrivals: false,
+            told_remb: false,
             wanted: 0,
             rtt: None,
             epoch: now,
@@ -118,6 +125,8 @@ impl MediaHalf {
             // Keys change as m-lines come and go.
             self.by_mid = self.senders.iter().map(|(key, sender)| (sender.line.mid, key as u16)).collect();
         }
+        let tells = |sender: &Sender| sender.line.active && sender.line.extensions.transport_cc.is_some();
+        self.tells_arrivals = self.senders.iter().any(|(_, sender)| tells(sender));
         self.by_ssrc.clear();
         for (key, sender) in &self.senders {
             self.by_ssrc.insert(sender.line.ssrc, key as u16);
@@ -128,10 +137,6 @@ impl MediaHalf {
     /// The sender of an m-line.
     pub fn sender(&self, mid: Mid) -> Option<u16> {
         self.by_mid.get(&mid).copied()
-    }
-
-    pub fn sender_mut(&mut self, key: u16) -> Option<&mut Sender> {
-        self.senders.get_mut(usize::from(key))
     }
 
     pub fn sender_at(&self, key: u16) -> Option<&Sender> {
@@ -171,9 +176,12 @@ impl MediaHalf {
         }
     }
 
-    /// What the path to the client carries, in bits per second, as far as is known.
-    pub fn bitrate(&self) -> Option<u64> {
-        self.congestion.as_ref().map(|congestion| congestion.bitrate())
+    /// What the path to the client carries, in bits per second, as far as is known; `None` if the client does not tell.
+    pub fn limit(&self) -> Option<u64> {
+        if !self.tells_arrivals && !self.told_remb {
+            return None;
+        }
+        Some(self.congestion.as_ref().map_or(START_BPS as u64, |congestion| congestion.bitrate()))
     }
 
     /// What would be sent if the path carried everything.

@@ -18,6 +18,7 @@ use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, IceCreds, Input, Output, Rtc, RtcConfig, RtcError};
 
 use self::checks::Checks;
+use crate::allocator::Allocator;
 use crate::batch::Batch;
 use crate::config::EngineConfig;
 use crate::demux::{self, Class};
@@ -82,6 +83,10 @@ pub struct Peer {
     pub ufrag: String,
     /// Its RTP and RTCP.
     pub media: MediaHalf,
+    /// Shares what its path carries among what it wants.
+    pub allocator: Allocator,
+    /// The estimate by which that was done last, bits per second.
+    pub allocated: u64,
     rtc: Rtc,
     /// When str0m wants to be called.
     rtc_deadline: Option<Instant>,
@@ -143,6 +148,8 @@ impl Peer {
             candidates: 0,
             ufrag: String::new(),
             media,
+            allocator: Allocator::default(),
+            allocated: 0,
             rtc,
             rtc_deadline: None,
             rtc_dirty: false,

@@ -25,6 +25,10 @@ pub struct Subscription {
     pub mid: Mid,
     pub kind: Kind,
     pub want: Want,
+    /// The layer that suits `want`, of those that are sent.
+    pub wanted: Option<u8>,
+    /// What the subscriber's path has room for.
+    pub granted: Grant,
     /// The layer to get to, at its next key frame.
     pub target: Option<u8>,
     pub current: Option<u8>,
@@ -44,6 +48,15 @@ pub struct Subscription {
     asked: Option<Instant>,
 }
 
+/// What a subscriber's path has room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grant {
+    Unlimited,
+    /// This layer at most.
+    Layer(u8),
+    Paused,
+}
+
 /// Layers whose replay can be told from a repetition: all that a track may have.
 const LAYERS_MAX: usize = 4;
 /// What a publisher does packet by packet must not become a message each.
@@ -59,6 +72,8 @@ impl Subscription {
             mid,
             kind,
             want,
+            wanted: None,
+            granted: Grant::Unlimited,
             target: None,
             current: None,
             payload_type: None,

@@ -50,6 +50,7 @@ pub struct Layer {
     pub highest: Option<(u32, u64)>,
     pub gate: KeyframeGate,
     pub ring: Ring,
+    pub meter: Meter,
     /// Of a remote track; a publisher's own peer has it of ours.
     pub clock: Option<SourceClock>,
 }
@@ -155,10 +156,35 @@ impl Track {
 impl Layer {
     fn new(rid: Option<Rid>, kind: Kind) -> Self {
         let ring = Ring::new(kind);
-        Self { rid, last_packet: None, highest: None, gate: KeyframeGate::default(), ring, clock: None }
+        Self { rid, last_packet: None, highest: None, gate: KeyframeGate::default(), ring, meter: Meter::default(), clock: None }
     }
 
     pub fn is_active(&self, now: Instant) -> bool {
         self.last_packet.is_some_and(|last| now < last + LAYER_IDLE)
+    }
+}
+
+/// What a layer sends, in bits per second.
+#[derive(Debug, Default)]
+pub struct Meter {
+    bytes: u32,
+    bitrate: u32,
+}
+
+impl Meter {
+    pub fn note(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes as u32);
+    }
+
+    /// An interval is over.
+    pub fn roll(&mut self, interval: Duration) {
+        let now = u64::from(std::mem::take(&mut self.bytes)) * 8 * 1000 / interval.as_millis() as u64;
+        let now = u32::try_from(now).unwrap_or(u32::MAX);
+        // A second of memory: key frames are no new rate.
+        self.bitrate = if self.bitrate == 0 { now } else { self.bitrate - self.bitrate / 5 + now / 5 };
+    }
+
+    pub fn bitrate(&self) -> u32 {
+        self.bitrate
     }
 }

@@ -256,6 +256,7 @@ impl Engine {
             if self.subscriptions[subscription].mid == mid {
                 self.subscriptions[subscription].want = want;
                 self.retarget_one(subscription);
+                self.allocate(peer);
                 self.refresh_relay_want(track);
                 return Ok(());
             }
@@ -279,6 +280,7 @@ impl Engine {
         self.tracks[track].subscribers.push(subscription);
         self.peers[peer].subscriptions.insert(mid, subscription);
         self.retarget_one(subscription);
+        self.allocate(peer);
         self.report_subscription(subscription);
         self.refresh_relay_want(track);
         Ok(())

@@ -27,6 +27,7 @@ impl Engine {
         for key in std::mem::take(&mut self.reports_due) {
             self.report_subscription(key);
         }
+        self.look_at_bandwidth();
         self.rounds = self.rounds.wrapping_add(1);
         if self.rounds.is_multiple_of(SLOW_ROUNDS) {
             self.find_dead_peers();

@@ -14,7 +14,7 @@ use crate::keyframe::Decision;
 use crate::receive::Received;
 use crate::rtp::vp8;
 use crate::send::Outgoing;
-use crate::subscription::{Offered, REPORT_INTERVAL};
+use crate::subscription::{Grant, Offered, REPORT_INTERVAL};
 use crate::track::Origin;
 
 /// An Ethernet frame holds 1500 bytes; what is larger has come through a tunnel that we do not support.
@@ -80,6 +80,7 @@ impl Engine {
         if self.peers.get(key).is_some_and(|peer| peer.media.is_pending(self.now)) {
             self.mark_dirty(key);
         }
+        self.note_estimate(key);
     }
 
     /// A peer published a packet.
@@ -130,6 +131,10 @@ impl Engine {
         if newest {
             state.highest = Some((head.source, head.sequence));
         }
+        state.meter.note(match &bytes {
+            Bytes::Borrowed(payload) => payload.len(),
+            Bytes::Owned(packet) => packet.payload.len(),
+        });
         match bytes {
             Bytes::Borrowed(payload) => state.ring.copy_in(head, payload),
             Bytes::Owned(packet) => state.ring.move_in(packet),
@@ -297,12 +302,21 @@ impl Engine {
         let now = self.now;
         let subscription = &self.subscriptions[subscriber];
         let track = &self.tracks[subscription.track];
-        let target = match (track.muted, track.kind) {
+        let wanted = match (track.muted, track.kind) {
             (true, _) => None,
             (false, Kind::Audio) => (!track.layers.is_empty()).then_some(0),
             (false, Kind::Video) => selector::choose(subscription.want, &track.layer_infos(now)),
         };
+        let target = match subscription.granted {
+            Grant::Unlimited => wanted,
+            Grant::Paused => None,
+            Grant::Layer(most) => wanted.map(|wanted| {
+                let active = |layer: &u8| track.layers.get(usize::from(*layer)).is_some_and(|l| l.is_active(now));
+                (0..=wanted.min(most)).rev().find(active).unwrap_or(wanted)
+            }),
+        };
         let subscription = &mut self.subscriptions[subscriber];
+        subscription.wanted = wanted;
         if target.is_none() {
             subscription.pause();
         }
@@ -441,8 +455,10 @@ impl Engine {
         let track = &self.tracks[subscription.track];
         let paused = if track.muted {
             Some(Pause::Muted)
-        } else if subscription.target.is_none() || subscription.lacks_codec() {
+        } else if subscription.wanted.is_none() || subscription.lacks_codec() {
             Some(Pause::NoSource)
+        } else if subscription.target.is_none() {
+            Some(Pause::Bandwidth)
         } else {
             None
         };

@@ -1,5 +1,6 @@
 //! The engine: one worker's share of all conferences.
 
+mod bandwidth;
 mod commands;
 mod housekeeping;
 mod media;

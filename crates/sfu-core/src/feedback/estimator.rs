@@ -28,6 +28,8 @@ const GROWTH: f64 = 0.08;
 /// Near the ceiling: half a packet per response time (draft-ietf-rmcat-gcc-02 §5.5), but at least this share per second.
 const CAREFUL_BITS: f64 = 4_800.0;
 const CAREFUL_GROWTH: f64 = 0.02;
+/// What is near the ceiling, as shares of it; above it was none.
+const CEILING: (f64, f64) = (0.8, 1.15);
 /// What the sender must use of the estimate before it grows by itself.
 const USED: f64 = 0.75;
 /// ... and how far it may be ahead of what arrives.
@@ -41,14 +43,11 @@ const STANDING_US: i64 = 40_000;
 /// A queue that neither drains nor grows is ours or somebody else's: we yield a little, and seldom.
 const YIELD: f64 = 0.93;
 const YIELD_US: u64 = 1_000_000;
-/// Loss below is noise, between the two a reason not to grow, above a reason to yield.
-const LOSS_NOISE: f64 = 0.05;
-const LOSS_CONGESTION: f64 = 0.1;
 /// A probe that follows a back-off at once would measure the queue that it was about.
 const PROBE_REST_US: u64 = 500_000;
 /// Without feedback for so long while packets leave, each second costs a part of the estimate.
 const SILENCE_US: u64 = 2_000_000;
-const SILENCE_FACTOR: f64 = 0.7;
+const SILENCE_FACTOR: f64 = 0.8;
 
 /// See the module. Times are microseconds since the owner's epoch, rates bits per second.
 #[derive(Debug)]
@@ -179,21 +178,23 @@ impl Estimator {
         self.updated_us = now_us;
         let response_us = u64::from(self.rtt_us) + RESPONSE_US;
         let rested = now_us >= self.backed_off_us + response_us;
-        let loss = self.loss.share();
         if self.usage == Usage::Over && (rested || self.severe()) {
             self.back_off(now_us);
-        } else if loss.is_some_and(|loss| loss > LOSS_CONGESTION) {
+        } else if let Some(share) = self.loss.excess() {
             if rested {
-                self.estimate *= 1.0 - 0.5 * loss.unwrap_or_default();
+                self.estimate = self.loss.cut(now_us, share, self.estimate);
+                self.ceiling = self.arrived.recent().or(self.ceiling);
                 self.backed_off_us = now_us;
-                self.loss.reset();
             }
+        } else if let Some(before) = self.loss.acquit(now_us) {
+            self.estimate = self.estimate.max(before);
+            self.ceiling = None;
         } else if self.usage == Usage::Normal && self.delay.queue_us() > STANDING_US {
             if self.uses(USED) && rested && now_us >= self.yielded_us + YIELD_US {
                 self.estimate *= YIELD;
                 self.yielded_us = now_us;
             }
-        } else if self.usage == Usage::Normal && rested && wanted > self.estimate && loss.unwrap_or(0.0) < LOSS_NOISE {
+        } else if self.usage == Usage::Normal && rested && wanted > self.estimate {
             self.grow(elapsed, response_us);
         }
         self.estimate = self.estimate.clamp(MIN_BPS, MAX_BPS);
@@ -252,7 +253,8 @@ impl Estimator {
         let queue = self.delay.queue_us() as f64 / 1e6;
         let mut target = arrived * (BACK_OFF - (queue / 2.0).min(DRAIN_MAX));
         if self.uses(USED) || self.severe() {
-            self.ceiling = Some(self.ceiling.map_or(arrived, |ceiling| 0.7 * ceiling + 0.3 * arrived));
+            let similar = self.ceiling.filter(|ceiling| (CEILING.0..CEILING.1).contains(&(arrived / ceiling)));
+            self.ceiling = Some(similar.map_or(arrived, |ceiling| 0.7 * ceiling + 0.3 * arrived));
         } else {
             // Hardly our doing: what little arrives is no measure of the path.
             target = target.max(self.estimate * BACK_OFF);
@@ -268,10 +270,10 @@ impl Estimator {
         if !self.uses(USED) || self.estimate > arrived * AHEAD {
             return;
         }
-        if self.ceiling.is_some_and(|ceiling| self.estimate > 1.2 * ceiling) {
+        if self.ceiling.is_some_and(|ceiling| self.estimate > CEILING.1 * ceiling) {
             self.ceiling = None;
         }
-        let near = self.ceiling.is_some_and(|ceiling| self.estimate > 0.8 * ceiling);
+        let near = self.ceiling.is_some_and(|ceiling| self.estimate > CEILING.0 * ceiling);
         let per_second = if near {
             (CAREFUL_BITS * 1e6 / response_us as f64).max(CAREFUL_GROWTH * self.estimate)
         } else {

@@ -35,6 +35,8 @@ pub struct Congestion {
     wanted: f64,
     /// Transport-wide feedback came at least once.
     transport_wide: bool,
+    /// Feedback fails to come.
+    silent: bool,
     /// The last packet left.
     sent_us: u64,
     probe_raised_us: u64,
@@ -56,6 +58,7 @@ impl Congestion {
             pacer: Pacer::default(),
             wanted: 0.0,
             transport_wide: false,
+            silent: false,
             sent_us: 0,
             probe_raised_us: 0,
         };
@@ -113,6 +116,9 @@ impl Congestion {
         let backed_off = self.estimator.backed_off_us();
         self.estimator.update(now_us, self.wanted);
         self.finish_probe(now_us);
+        if std::mem::take(&mut self.silent) {
+            self.prober.encourage(now_us);
+        }
         if self.estimator.backed_off_us() != backed_off {
             self.prober.congested(now_us);
             if now_us < self.probe_raised_us + PROBE_REGRET_US {
@@ -139,6 +145,7 @@ impl Congestion {
         let now_us = self.micros(now);
         self.finish_probe(now_us);
         if self.transport_wide && self.log.in_flight() > 0 && self.estimator.silent(now_us) {
+            self.silent = true;
             self.set_pace();
         }
         if now_us >= self.sent_us + EXPIRE_US {
@@ -207,3 +214,5 @@ impl Congestion {
     }
 }
 
+#[cfg(test)]
+mod tests;

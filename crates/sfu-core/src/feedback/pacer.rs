@@ -3,7 +3,7 @@
 
 /// A virtual bucket (the generic cell rate algorithm): it says when the link will have drained what was sent. Times are
 /// microseconds since the owner's epoch.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Pacer {
     /// When all that was sent will have drained at the pacing rate. In 1/1024 µs, for a packet drains in a few µs.
     drained_at: u64,
@@ -22,12 +22,6 @@ const BURST_MIN_BYTES: u64 = 12_000;
 /// A link that carried bursts this fast is not worth pacing for.
 const UNLIMITED_BPS: u64 = 40_000_000;
 const FRACTION: u64 = 1024;
-
-impl Default for Pacer {
-    fn default() -> Self {
-        Self { drained_at: 0, per_byte: 0, burst_us: 0 }
-    }
-}
 
 impl Pacer {
     /// `estimate_bps`: what the path carries. `burst_bps`: how fast whole bursts came through lately, 0 if unknown.

@@ -46,9 +46,15 @@ pub struct Prober {
 enum State {
     Idle,
     /// `left` parts are to be sent, the next one at this time.
-    Sending { left: u8, at_us: u64 },
+    Sending {
+        left: u8,
+        at_us: u64,
+    },
     /// All was sent at `sent_us`; results come until this time.
-    Waiting { sent_us: u64, until_us: u64 },
+    Waiting {
+        sent_us: u64,
+        until_us: u64,
+    },
 }
 
 /// Sums over one probe's packets.
@@ -82,7 +88,7 @@ const WANTED: f64 = 1.2;
 const RESULT_US: u64 = 1_000_000;
 /// After one that found nothing; doubled each time.
 const INTERVAL_US: u64 = 2_500_000;
-const INTERVAL_MAX_US: u64 = 40_000_000;
+const INTERVAL_MAX_US: u64 = 20_000_000;
 /// Share of packets that must have arrived (libwebrtc: 80 %).
 const ARRIVED_PERCENT: u32 = 80;
 /// Less than this of what was sent came through: the path is full (libwebrtc).
@@ -199,6 +205,11 @@ impl Prober {
         self.next_us = self.next_us.max(now_us + self.interval_us);
     }
 
+    /// The path came back: what was tried in between counts for nothing.
+    pub fn encourage(&mut self, now_us: u64) {
+        (self.next_us, self.interval_us) = (now_us, INTERVAL_US);
+    }
+
     /// When [`Self::poll`] or [`Self::finish`] has something to do.
     pub fn deadline(&self, estimate: f64, wanted: f64) -> Option<u64> {
         match self.state {
@@ -230,7 +241,8 @@ impl Tally {
         }
         let sent = f64::from(self.sent_bytes - self.last_part_bytes.min(self.sent_bytes)) * 8e6 / sent_us as f64;
         let arrival_us = self.last_arrival.saturating_sub(self.first_arrival).max(1);
-        let arrived = f64::from(self.arrived_bytes - self.first_bytes.min(self.arrived_bytes)) * 8e6 / arrival_us as f64;
+        let arrived =
+            f64::from(self.arrived_bytes - self.first_bytes.min(self.arrived_bytes)) * 8e6 / arrival_us as f64;
         Some(if arrived < FULL * sent { FULL_SHARE * arrived } else { sent.min(arrived) })
     }
 }

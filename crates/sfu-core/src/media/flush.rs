@@ -171,7 +171,7 @@ impl MediaHalf {
         while let Some(probe) = congestion.poll_probe(now) {
             let able = |sender: &&mut Sender| {
                 let line = &sender.line;
-                line.active && line.rtx_ssrc.is_some() && line.extensions.transport_cc.is_some() && sender.is_known()
+                line.active && line.rtx_ssrc.is_some() && line.extensions.transport_cc.is_some() && sender.track().is_some()
             };
             let Some(sender) = self.senders.iter_mut().map(|(_, sender)| sender).find(able) else { continue };
             let packets = probe.bytes.div_ceil(PADDING_BYTES).max(u32::from(probe.packets_min));

@@ -72,6 +72,7 @@ impl MediaHalf {
                 }
             }
             Message::Remb { bitrate } => {
+                self.told_remb = true;
                 if let Some(congestion) = &mut self.congestion {
                     congestion.handle_remb(now, bitrate);
                 }

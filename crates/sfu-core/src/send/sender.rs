@@ -117,11 +117,6 @@ impl Sender {
         self.line.payload_types.iter().find(|(_, other, _)| *other == codec).map(|(number, ..)| *number)
     }
 
-    /// The client has told that it knows the stream.
-    pub fn is_known(&self) -> bool {
-        self.mid_known
-    }
-
     /// Highest sequence number sent.
     pub fn highest(&self) -> u64 {
         self.highest

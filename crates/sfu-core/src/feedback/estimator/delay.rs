@@ -61,8 +61,12 @@ const FOLLOW: f32 = 0.01;
 const FOLLOW_MS_MAX: f32 = 50.0;
 /// Outliers do not move the threshold.
 const OUTLIER_MS: f32 = 15.0;
+/// A slope counts if it is this many times its own standard error, squared: jitter alone makes slopes too.
+const SIGNIFICANT: f32 = 12.0;
 /// A queue shorter than this is jitter.
 const QUEUE_MIN_US: i64 = 10_000;
+/// One so long is none, however much the delays scatter.
+const QUEUE_CERTAIN_US: i64 = 60_000;
 /// How long a least delay is believed: twice this at most, for clocks drift and routes change.
 const LEAST_US: u64 = 10_000_000;
 /// A delay that fell so far below the least is no queue that drained, but a clock set back or another route.
@@ -133,9 +137,11 @@ impl Delay {
         if self.filled < POINTS_MIN {
             return Usage::Normal;
         }
-        let growth_ms = self.slope() * WINDOW_MS;
+        let (slope, significant) = self.slope();
+        let growth_ms = slope * WINDOW_MS;
         let fresh = std::mem::take(&mut self.fresh);
-        let over = growth_ms > self.threshold_ms && self.queue_us > QUEUE_MIN_US;
+        let certain = self.queue_us > if significant { QUEUE_MIN_US } else { QUEUE_CERTAIN_US };
+        let over = growth_ms > self.threshold_ms && certain;
         if fresh {
             self.growing = if over { self.growing.saturating_add(1) } else { 0 };
         }
@@ -162,8 +168,8 @@ impl Delay {
         self.queue_us = self.least().map_or(0, |least| point.delay_us.saturating_sub(least));
     }
 
-    /// Least squares: delay per time, without unit.
-    fn slope(&self) -> f32 {
+    /// Least squares: delay per time, without unit, and whether that is more than the points' own scatter.
+    fn slope(&self) -> (f32, bool) {
         let points = &self.points[..usize::from(self.filled)];
         let origin = points[0];
         let count = points.len() as f32;
@@ -176,12 +182,18 @@ impl Delay {
             x_sum += x;
             y_sum += y;
         }
-        let (mut above, mut below) = (0.0, 0.0);
+        let (mut xx, mut xy, mut yy) = (0.0, 0.0, 0.0);
         for (x, y) in points.iter().map(relative) {
-            above += (x - x_sum / count) * (y - y_sum / count);
-            below += (x - x_sum / count) * (x - x_sum / count);
+            let (x, y) = (x - x_sum / count, y - y_sum / count);
+            xx += x * x;
+            xy += x * y;
+            yy += y * y;
         }
-        if below > 0.0 { above / below } else { 0.0 }
+        if xx <= 0.0 {
+            return (0.0, false);
+        }
+        let explained = xy * xy / xx;
+        (xy / xx, explained * (count - 2.0) > SIGNIFICANT * (yy - explained))
     }
 
     /// The threshold follows what this path does anyhow, so that neither jitter nor a competing TCP starves us.

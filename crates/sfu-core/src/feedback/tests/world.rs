@@ -145,6 +145,11 @@ impl World {
         self.congestion.bitrate() as f64
     }
 
+    /// A packet was noted behind our back.
+    pub fn skip_number(&mut self) {
+        self.sequence += 1;
+    }
+
     pub fn run(&mut self, until: u64) {
         while self.now < until {
             self.step();
@@ -205,12 +210,12 @@ impl World {
 
     /// Audio each 20 ms; video 30 times a second, every fourth frame twice as large.
     fn produce(&mut self) {
-        if self.now % (20 * MS) == 0 {
+        if self.now.is_multiple_of(20 * MS) {
             self.send(AUDIO);
         }
         let audio = f64::from(AUDIO) * 8.0 * 50.0;
         self.credit += (self.source.rate(self.estimate()) - audio).max(0.0) / 8e3;
-        if self.now % (33 * MS) == 0 {
+        if self.now.is_multiple_of(33 * MS) {
             while self.credit >= f64::from(PACKET) {
                 self.credit -= f64::from(PACKET);
                 self.waiting.push_back(PACKET);
@@ -264,7 +269,8 @@ impl World {
 
     fn report(&mut self) {
         while let Some(last) = self.received.keys().next_back().copied() {
-            let statuses: Vec<_> = (self.reported..=last).map(|sequence| self.received.get(&sequence).copied()).collect();
+            let statuses: Vec<_> =
+                (self.reported..=last).map(|sequence| self.received.get(&sequence).copied()).collect();
             let mut body = Vec::new();
             let Some(covered) = self.writer.write(self.reported as u16, &statuses, &mut body) else { return };
             self.reported += covered.max(1) as u64;
