@@ -433,9 +433,12 @@ impl Engine {
         }
     }
 
-    /// The subscriptions of a peer.
+    /// The subscriptions of a peer, in an order that does not depend on what its m-lines are called.
     pub(super) fn held_by(&self, peer: usize) -> Vec<usize> {
-        self.peers.get(peer).map(|peer| peer.subscriptions.values().copied().collect()).unwrap_or_default()
+        let Some(peer) = self.peers.get(peer) else { return Vec::new() };
+        let mut keys: Vec<usize> = peer.subscriptions.values().copied().collect();
+        keys.sort_unstable();
+        keys
     }
 
     /// For what packets cause: tells it now, or a little later if the subscriber was told something just now.

@@ -124,6 +124,9 @@ impl MediaHalf {
         let ticks = self.ticks(now);
         let patience = self.rtt.unwrap_or(RTT_FIRST).max(AGAIN_AFTER_MIN).as_millis() as u32 / TICK_MS;
         let (Some(srtp), Some(path), Some(congestion)) = (&self.srtp, self.path, &mut self.congestion) else { return };
+        // In the order of the m-lines, and each once.
+        self.nacks.sort_unstable();
+        self.nacks.dedup();
         for (key, sequence) in self.nacks.drain(..) {
             let Some(sender) = self.senders.get_mut(usize::from(key)) else { continue };
             let (highest, track) = (sender.highest(), sender.track());
