@@ -296,6 +296,8 @@ pub struct LayerInfo {
     pub height: u32,
     /// Packets came lately.
     pub active: bool,
+    /// Bits per second lately; 0: unknown.
+    pub bitrate: u32,
 }
 
 /// A decrypted RTP packet on its way through: the payload is shared, never copied between engines, and never looked into

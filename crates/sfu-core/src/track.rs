@@ -51,6 +51,8 @@ pub struct Layer {
     pub gate: KeyframeGate,
     pub ring: Ring,
     pub meter: Meter,
+    /// What the publisher's engine measured, of a layer that does not come here.
+    pub told_bitrate: u32,
     /// Of a remote track; a publisher's own peer has it of ours.
     pub clock: Option<SourceClock>,
 }
@@ -148,6 +150,7 @@ impl Track {
             width: self.width >> (top - index).min(31),
             height: self.height >> (top - index).min(31),
             active: layer.is_active(now),
+            bitrate: layer.bitrate(),
         };
         self.layers.iter().enumerate().map(info).collect()
     }
@@ -156,7 +159,12 @@ impl Track {
 impl Layer {
     fn new(rid: Option<Rid>, kind: Kind) -> Self {
         let ring = Ring::new(kind);
-        Self { rid, last_packet: None, highest: None, gate: KeyframeGate::default(), ring, meter: Meter::default(), clock: None }
+        Self { rid, last_packet: None, highest: None, gate: KeyframeGate::default(), ring, meter: Meter::default(), told_bitrate: 0, clock: None }
+    }
+
+    /// Bits per second lately; 0: unknown.
+    pub fn bitrate(&self) -> u32 {
+        if self.meter.bitrate == 0 { self.told_bitrate } else { self.meter.bitrate }
     }
 
     pub fn is_active(&self, now: Instant) -> bool {
@@ -182,9 +190,5 @@ impl Meter {
         let now = u32::try_from(now).unwrap_or(u32::MAX);
         // A second of memory: key frames are no new rate.
         self.bitrate = if self.bitrate == 0 { now } else { self.bitrate - self.bitrate / 5 + now / 5 };
-    }
-
-    pub fn bitrate(&self) -> u32 {
-        self.bitrate
     }
 }

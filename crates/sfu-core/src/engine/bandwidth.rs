@@ -52,7 +52,7 @@ impl Engine {
             priority: subscription.want.width.saturating_mul(subscription.want.height),
         };
         for (index, layer) in track.layers.iter().enumerate().take(LAYERS_MAX) {
-            request.bitrates[index] = layer.meter.bitrate();
+            request.bitrates[index] = layer.bitrate();
             request.active |= u8::from(layer.is_active(self.now)) << index;
         }
         request

@@ -135,9 +135,13 @@ impl Engine {
             Bytes::Borrowed(payload) => payload.len(),
             Bytes::Owned(packet) => packet.payload.len(),
         });
-        match bytes {
+        let new = match bytes {
             Bytes::Borrowed(payload) => state.ring.copy_in(head, payload),
             Bytes::Owned(packet) => state.ring.move_in(packet),
+        };
+        if !new {
+            self.counters.receive.duplicates += 1;
+            return;
         }
         let length = state.ring.get(head.source, head.sequence as u32).map_or(0, |packet| packet.payload.len());
         let fresh_keyframe = head.keyframe && newest;

@@ -71,6 +71,7 @@ impl Engine {
         track.keep_layers(&rids);
         for (layer, info) in track.layers.iter_mut().zip(infos) {
             layer.last_packet = info.active.then_some(now);
+            layer.told_bitrate = info.bitrate;
         }
         if let Some(top) = infos.last() {
             (track.width, track.height) = (top.width, top.height);
@@ -93,14 +94,27 @@ impl Engine {
             track.links.retain(|want| want.link != link);
             return;
         };
+        let mut new = layers;
         if let Some(want) = track.links.iter_mut().find(|want| want.link == link) {
+            if want.expires > now {
+                new &= !want.layers;
+            }
             (want.layers, want.expires) = (layers, expires);
         } else if track.links.len() < LINKS_MAX {
             track.links.push(LinkWant { link, layers, expires });
+        } else {
+            return;
         }
         let (muted, key_index) = (track.muted, track.key_index);
         let reply = RelayMessage::Layers { track: id, layers: track.layer_infos(now), muted, key_index };
         self.relays.push_back((link, reply));
+        let track = &self.tracks[key];
+        for (index, layer) in track.layers.iter().enumerate().filter(|(index, _)| new >> index & 1 == 1) {
+            let Some((source, range)) = layer.ring.since_keyframe(now).filter(|_| !track.muted) else { continue };
+            let packets = range.filter_map(|sequence| layer.ring.get(source, sequence as u32));
+            let message = |packet: &Packet| RelayMessage::Media { track: id, layer: index as u8, packet: packet.clone() };
+            self.relays.extend(packets.map(|packet| (link, message(packet))));
+        }
     }
 
     /// Tells the publisher's engine which layers are wanted here. `repeat` says it even if nothing has changed.
@@ -119,6 +133,12 @@ impl Engine {
             }
         }
         let layers = (!track.subscribers.is_empty()).then_some(layers);
+        // What is not wanted does not come: what is in the ring is no longer all that there was since.
+        for (index, layer) in track.layers.iter_mut().enumerate() {
+            if layers.is_none_or(|layers| layers >> index & 1 == 0) {
+                layer.ring.forget_keyframe();
+            }
+        }
         if layers != wanted || repeat {
             track.origin = Origin::Link { link, wanted: layers };
             self.relays.push_back((link, RelayMessage::Want { track: track.id, layers }));

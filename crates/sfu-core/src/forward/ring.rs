@@ -37,8 +37,9 @@ impl Ring {
     }
 
     /// Keeps a packet whose payload is elsewhere, by copying it into the memory of the one that gives way.
-    pub fn copy_in(&mut self, head: Head, payload: &[u8]) {
-        let Some(slot) = self.place(&head) else { return };
+    /// `false`: it was there already.
+    pub fn copy_in(&mut self, head: Head, payload: &[u8]) -> bool {
+        let Some(slot) = self.place(&head) else { return false };
         match &mut self.slots[slot] {
             Some(old) => {
                 old.head = head;
@@ -50,13 +51,14 @@ impl Ring {
                 *empty = Some(Packet { head, payload: own });
             }
         }
+        true
     }
 
-    /// Keeps a packet that came with memory of its own.
-    pub fn move_in(&mut self, packet: Packet) {
-        if let Some(slot) = self.place(&packet.head) {
-            self.slots[slot] = Some(packet);
-        }
+    /// Keeps a packet that came with memory of its own. `false`: it was there already.
+    pub fn move_in(&mut self, packet: Packet) -> bool {
+        let Some(slot) = self.place(&packet.head) else { return false };
+        self.slots[slot] = Some(packet);
+        true
     }
 
     /// The packet of this source and number, while it is kept. Only the low 32 bits of `sequence` count.
@@ -161,7 +163,9 @@ mod tests {
     fn a_key_frame_is_replayed_while_it_is_young_and_whole() {
         let start = epoch();
         let mut ring = Ring::new(Kind::Video);
-        let put = |ring: &mut Ring, number: u64, keyframe| ring.copy_in(head(1, number, keyframe, start), &[0]);
+        let put = |ring: &mut Ring, number: u64, keyframe| {
+            assert!(ring.copy_in(head(1, number, keyframe, start), &[0]));
+        };
         put(&mut ring, 8, false);
         assert_eq!(ring.since_keyframe(start), None);
         put(&mut ring, 10, true);

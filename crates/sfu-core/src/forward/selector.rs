@@ -33,7 +33,7 @@ mod tests {
         [(320, 180), (640, 360), (1280, 720)]
             .into_iter()
             .zip(active)
-            .map(|((width, height), active)| LayerInfo { rid: None, width, height, active })
+            .map(|((width, height), active)| LayerInfo { rid: None, width, height, active, bitrate: 0 })
             .collect()
     }
 
