@@ -138,6 +138,25 @@ mod tests {
         assert_eq!(lines[3].kind, None);
     }
 
+    /// Chromium 156, 128 slots of each kind and all its codecs: 740 KiB.
+    #[test]
+    fn as_many_lines_as_promised_fit() {
+        let bounds = Bounds::default();
+        let codec = "a=rtcp-fb:96 transport-cc\r\n";
+        let section = |mid: usize| {
+            let (kind, bytes) = if mid % 2 == 0 { ("video", 4972) } else { ("audio", 938) };
+            let head = format!("m={kind} 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:{mid}\r\na=recvonly\r\n");
+            head.clone() + &codec.repeat((bytes - head.len()).div_ceil(codec.len()))
+        };
+        let mids: Vec<String> = (0..bounds.m_lines).map(|mid| mid.to_string()).collect();
+        let head = format!("v=0\r\na=group:BUNDLE {}\r\n", mids.join(" "));
+        let sdp: String = std::iter::once(head).chain((0..bounds.m_lines).map(section)).collect();
+        let lines = scan(&sdp, &bounds).expect("that many fit");
+        assert_eq!(lines.len(), 256);
+        assert!(lines.iter().all(|line| line.receives && !line.sends));
+        assert_eq!(scan(&(sdp + &section(256)), &bounds), Err(OfferError::TooManyLines(256)));
+    }
+
     #[test]
     fn bounds_hold() {
         let bounds = Bounds { m_lines: 3, layers: 2, sdp_bytes: 2000, candidates: 1, ..Bounds::default() };
