@@ -35,7 +35,7 @@ e2e: deps web ## Real browsers against the real server, in a network namespace o
 lint: web ## Formatting, clippy, fuzz targets, documentation, licences
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
-	$(CARGO) check --quiet --locked --manifest-path fuzz/Cargo.toml
+	$(CARGO) check --quiet --manifest-path fuzz/Cargo.toml
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
 	tools/deny.sh
 

@@ -144,7 +144,7 @@ mod tests {
         let bounds = Bounds::default();
         let codec = "a=rtcp-fb:96 transport-cc\r\n";
         let section = |mid: usize| {
-            let (kind, bytes) = if mid % 2 == 0 { ("video", 4972) } else { ("audio", 938) };
+            let (kind, bytes) = if mid.is_multiple_of(2) { ("video", 4972) } else { ("audio", 938) };
             let head = format!("m={kind} 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:{mid}\r\na=recvonly\r\n");
             head.clone() + &codec.repeat((bytes - head.len()).div_ceil(codec.len()))
         };
