@@ -8,6 +8,8 @@ use crate::wire::Limits;
 
 /// Largest message. Holds the largest SDP, whose line ends JSON writes in four bytes instead of two, and what is around it.
 pub const MESSAGE_BYTES_MAX: usize = 1280 * 1024;
+/// Largest message before `welcome`. Only a `hello` is needed there, and nobody has shown a right to more yet.
+pub const HELLO_BYTES_MAX: usize = 16 * 1024;
 /// Largest SDP: 4 KiB for each m-line. Chromium 156 writes 0.9 KiB for a receiving audio m-line and 4.9 KiB for a video one
 /// with all its codecs (3.3 KiB with those that we forward): 740 KiB for 128 of each (510 KiB), measured.
 pub const SDP_BYTES_MAX: usize = 1024 * 1024;
@@ -79,6 +81,7 @@ pub const QUEUED_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const QUEUED_REQUESTS_MAX: usize = 256;
 
 const _: () = assert!(SDP_BYTES_MAX + SDP_BYTES_MAX / 8 < MESSAGE_BYTES_MAX);
+const _: () = assert!(TOKEN_BYTES_MAX + CLIENT_BYTES_MAX + 1024 < HELLO_BYTES_MAX);
 const _: () = assert!(QUEUED_REQUESTS_MAX > (MESSAGES_PER_SECOND * BURST_SECONDS) as usize);
 // The largest message must fit into a burst, or it could never be sent.
 const _: () = assert!(MESSAGE_BYTES_MAX.div_ceil(BYTES_PER_COUNT) <= (MESSAGES_PER_SECOND * BURST_SECONDS) as usize);

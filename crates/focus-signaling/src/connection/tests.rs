@@ -355,6 +355,19 @@ fn a_message_may_have_1280_kib() {
     socket.failed(Errcode::TooLarge, CloseCode::TooLarge);
 }
 
+#[test]
+fn a_stranger_may_say_less() {
+    let padded = |bytes: usize| hello().replace(r#""t""#, &format!(r#""x":"{}","t""#, "x".repeat(bytes)));
+    let mut socket = Socket::new();
+    socket.text(&padded(16 * 1024));
+    socket.failed(Errcode::TooLarge, CloseCode::TooLarge);
+    let mut socket = Socket::new();
+    socket.text(&padded(16_000));
+    assert!(matches!(socket.connection.poll_output(), Output::Request { id: Some(1), .. }));
+    socket.text(&ping(1).replace("{\"n", &format!(r#"{{"x":"{}","n"#, "x".repeat(16 * 1024))));
+    socket.failed(Errcode::TooLarge, CloseCode::TooLarge);
+}
+
 /// As many m-lines as may be, each as large as a browser writes one: see [`SDP_BYTES_MAX`].
 #[test]
 fn an_offer_of_256_slots_passes() {
