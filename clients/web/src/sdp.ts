@@ -2,8 +2,8 @@
 
 /**
  * Asks for lost sound to be sent again: `a=rtcp-fb:<Opus> nack` on every audio m-line. Browsers never offer it by
- * themselves. Only what is sent says it, the local description stays as the browser made it: Chromium asks for lost
- * packets when the *answer* has the line, and keeps what it sent in any case; Firefox does neither, and is not harmed.
+ * themselves. Only what is sent says it, the local description stays as the browser made it: Chromium 156 asks for lost
+ * packets as soon as the *answer* has the line, and sends its own again; Firefox 153 never asks, and is not harmed.
  */
 export function askForAudioNack(sdp: string): string {
   return sdp
