@@ -32,9 +32,10 @@ e2e: deps web ## Real browsers against the real server, in a network namespace o
 	$(CARGO) build -p sfu-server
 	tools/e2e.sh full
 
-lint: web ## Formatting, clippy, documentation, licences
+lint: web ## Formatting, clippy, fuzz targets, documentation, licences
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
+	$(CARGO) check --quiet --manifest-path fuzz/Cargo.toml
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
 	tools/deny.sh
 

@@ -257,6 +257,7 @@ export class Call extends Emitter<CallEvents> {
         useKey: (index) => encryption.useKey(index),
         announce: (keys, key_index) => this.#signalling?.send('announce', { keys, key_index }),
       });
+      encryption.on('key-in-use', ({ index }) => this.#rotation?.inUse(index));
     }
     const media = new MediaSession({
       send: (t, b) => this.#signalling?.send(t, b) ?? null,

@@ -1,6 +1,6 @@
 // How a published video is encoded: which codec, and in which simulcast layers.
 
-import type { Source } from './wire.ts';
+import type { Kind, Source } from './wire.ts';
 
 export type VideoCodec = 'vp8' | 'vp9' | 'av1' | 'h264';
 
@@ -61,6 +61,24 @@ export function chooseCodecs<C extends { mimeType: string; sdpFmtpLine?: string 
   const odd = (codec: C): boolean => /packetization-mode=0|profile-id=[^0]/.test(codec.sdpFmtpLine ?? '');
   const chosen = codecs.filter((codec) => name(codec) === `video/${wanted}`);
   return [...chosen.filter((codec) => !odd(codec)), ...chosen.filter(odd), ...codecs.filter((codec) => REPAIR.has(name(codec)))];
+}
+
+/** What the focus forwards: these formats, and of the profiles only those that a camera is sent in. */
+const FORWARDED = new Set(['audio/opus', 'video/vp8', 'video/vp9', 'video/h264', 'video/av1', 'video/rtx']);
+const NEVER_SENT = /\b(profile-id|profile)=[^0]|profile-level-id=f4/;
+
+/** What a slot takes: whatever a publisher may send, and nothing that only makes an offer of many slots larger. */
+export function receivable<C extends { mimeType: string; sdpFmtpLine?: string }>(codecs: readonly C[]): C[] {
+  return codecs.filter((codec) => FORWARDED.has(codec.mimeType.toLowerCase()) && !NEVER_SENT.test(codec.sdpFmtpLine ?? ''));
+}
+
+export function takeForwarded(transceiver: RTCRtpTransceiver, kind: Kind): void {
+  try {
+    transceiver.setCodecPreferences(receivable(RTCRtpReceiver.getCapabilities(kind)?.codecs ?? []));
+  } catch (error) {
+    // Then the slot takes everything.
+    console.warn('codecs of a slot refused', error);
+  }
 }
 
 export function preferCodec(transceiver: RTCRtpTransceiver, wanted: VideoCodec): void {

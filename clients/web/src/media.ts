@@ -3,7 +3,7 @@
 
 import { EncryptionClient, codecsOfSdp } from './e2ee/client.ts';
 import { Emitter } from './emitter.ts';
-import { encodingsFor, preferCodec, supportsScalability, type VideoCodec } from './encodings.ts';
+import { encodingsFor, preferCodec, supportsScalability, takeForwarded, type VideoCodec } from './encodings.ts';
 import { Negotiator } from './negotiator.ts';
 import { SlotPool, type Slot } from './slots.ts';
 import { Subscriptions, type Wish } from './subscriptions.ts';
@@ -193,6 +193,7 @@ export class MediaSession extends Emitter<MediaEvents> {
 
   #createSlot(kind: Kind, name: string): RTCRtpTransceiver {
     const transceiver = this.pc.addTransceiver(kind, { direction: 'recvonly' });
+    takeForwarded(transceiver, kind);
     this.#options.encryption?.protectReceiver(transceiver.receiver, name);
     return transceiver;
   }

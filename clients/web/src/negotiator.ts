@@ -1,5 +1,6 @@
 // Offers and answers. We are always the offerer, with one offer under way; what changes meanwhile goes into the next one.
 
+import { askForAudioNack } from './sdp.ts';
 import type { PublishedTrack, ServerBody } from './wire.ts';
 
 /** The part of `RTCPeerConnection` that is used here. */
@@ -81,7 +82,8 @@ export class Negotiator {
     try {
       await this.#pc.setLocalDescription();
       const seq = ++this.#seq;
-      const id = this.#options.send({ sdp: this.#pc.localDescription?.sdp ?? '', seq, tracks: this.#options.tracks() });
+      const sdp = askForAudioNack(this.#pc.localDescription?.sdp ?? '');
+      const id = this.#options.send({ sdp, seq, tracks: this.#options.tracks() });
       // Without a session the offer stands, and is made again by `resumed`.
       this.#outstanding = id === null ? null : { seq, id };
     } catch (error) {

@@ -1,5 +1,6 @@
 // When to send with which key. A new key is announced first and used a moment later, so that everybody can open its first
-// frame. Several people who leave together cause one rotation.
+// frame. Several people who leave together cause one rotation. What is sent under the new key is said once that is so: the
+// focus serves newcomers no key frame that came before, so it must not hear of it while frames under the old key go out.
 
 import type { Clock } from './clock.ts';
 import type { KeySalt } from './wire.ts';
@@ -9,6 +10,7 @@ export interface RotationOptions {
   readonly useDelayMs: number;
   readonly newKey: () => { index: number; keys: KeySalt[] };
   readonly announced: () => KeySalt[];
+  /** Answered by {@link Rotation.inUse}. */
   readonly useKey: (index: number) => void;
   readonly announce: (keys: KeySalt[], keyIndex: number) => void;
 }
@@ -45,13 +47,18 @@ export class Rotation {
     this.announce();
     this.#cancel = this.#options.clock.after(this.#options.useDelayMs, () => {
       this.#cancel = null;
-      this.#index = index;
       this.#options.useKey(index);
-      this.announce();
       if (!this.#again) return;
       this.#again = false;
       this.rotate();
     });
+  }
+
+  /** The encryption has switched; the key frame that the key begins with is still to come. */
+  inUse(index: number): void {
+    if (index <= this.#index) return;
+    this.#index = index;
+    this.announce();
   }
 
   close(): void {

@@ -77,6 +77,8 @@ export class Signalling extends Emitter<SignallingEvents> {
   #nextId = 1;
   #pings = 0;
   #unanswered = 0;
+  /** The focus has said that the session is over, whatever the close code would allow. */
+  #farewell = false;
 
   constructor(options: SignallingOptions) {
     super();
@@ -152,7 +154,10 @@ export class Signalling extends Emitter<SignallingEvents> {
       // Too often is not never: the session is still held, and the close that follows leads to another attempt.
       if (message.b.errcode !== 'M_LIMIT_EXCEEDED') this.#refused(message.b.error);
     }
-    else this.emit('message', message);
+    else {
+      if (message.t === 'leave') this.#farewell = true;
+      this.emit('message', message);
+    }
   }
 
   #welcome(welcome: ServerBody<'welcome'>): void {
@@ -201,6 +206,7 @@ export class Signalling extends Emitter<SignallingEvents> {
     if (code === CLOSE.badToken) return this.#end('token-refused', reason);
     if (code === CLOSE.forbidden) return this.#end('removed', reason);
     if (code === CLOSE.protocol || code === CLOSE.tooLarge) return this.#end('protocol', reason);
+    if (this.#farewell) return this.#end('session-lost', reason);
     if (this.#phase === 'up') {
       this.#phase = 'resuming';
       this.#deadline = this.#clock.now() + (this.#session?.resumeMs ?? 0);

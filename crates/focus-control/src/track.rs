@@ -32,6 +32,11 @@ impl Track {
         }
     }
 
+    /// The end-to-end key that it is under. An engine takes a new track to be under 0.
+    pub(crate) fn key_index(&self) -> u32 {
+        self.enc.as_ref().map_or(0, |enc| enc.key_index)
+    }
+
     /// Whether it is one track, perhaps changed: the same source on the same m-line.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.mid == other.mid && self.source == other.source

@@ -111,8 +111,10 @@ impl Connection {
             return;
         }
         self.last_heard = now;
-        if text.len() > self.limits.message_bytes {
-            let detail = format!("{} bytes, at most {} are allowed", text.len(), self.limits.message_bytes);
+        let stranger = matches!(self.state, State::AwaitingHello { .. } | State::AwaitingWelcome);
+        let most = if stranger { HELLO_BYTES_MAX.min(self.limits.message_bytes) } else { self.limits.message_bytes };
+        if text.len() > most {
+            let detail = format!("{} bytes, at most {most} are allowed", text.len());
             self.fail(now, None, Errcode::TooLarge.body(detail), CloseCode::TooLarge);
             return;
         }

@@ -142,7 +142,15 @@ fn the_document_is_complete() {
     for t in CLIENT_TYPES.into_iter().chain(SERVER_TYPES) {
         assert!(document.contains(&format!("\n### `{t}`\n")), "{t}");
     }
-    for limit in [MESSAGE_BYTES_MAX, SDP_BYTES_MAX, BYTES_PER_COUNT, WANTS_MAX, TOKEN_BYTES_MAX, QUEUED_MESSAGES_MAX] {
+    for limit in [
+        MESSAGE_BYTES_MAX,
+        HELLO_BYTES_MAX,
+        SDP_BYTES_MAX,
+        BYTES_PER_COUNT,
+        WANTS_MAX,
+        TOKEN_BYTES_MAX,
+        QUEUED_MESSAGES_MAX,
+    ] {
         assert!(document.contains(&limit.to_string()), "{limit}");
     }
 }

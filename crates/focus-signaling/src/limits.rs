@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use crate::wire::Limits;
 
-/// Largest message. Holds the largest SDP and the JSON around it.
-pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
-/// Largest SDP. Chromium 156 writes 0.9 KiB for a receiving audio m-line and 5 KiB for a video one with all its codecs, or
-/// 1.9 KiB with VP8, VP9 and AV1 alone (measured), so this holds some 30 slots of each kind, or 70 where codecs are chosen.
-pub const SDP_BYTES_MAX: usize = 200 * 1024;
-/// m-lines in one offer. In practice [`SDP_BYTES_MAX`] is reached first; this bounds the work for terse ones.
+/// Largest message. Holds the largest SDP, whose line ends JSON writes in four bytes instead of two, and what is around it.
+pub const MESSAGE_BYTES_MAX: usize = 1280 * 1024;
+/// Largest message before `welcome`. Only a `hello` is needed there, and nobody has shown a right to more yet.
+pub const HELLO_BYTES_MAX: usize = 16 * 1024;
+/// Largest SDP: 4 KiB for each m-line. Chromium 156 writes 0.9 KiB for a receiving audio m-line and 4.9 KiB for a video one
+/// with all its codecs (3.3 KiB with those that we forward): 740 KiB for 128 of each (510 KiB), measured.
+pub const SDP_BYTES_MAX: usize = 1024 * 1024;
+/// m-lines in one offer.
 pub const M_LINES_MAX: usize = 256;
 /// Tracks that one participant publishes. Four sources, each a few times.
 pub const PUBLISHED_TRACKS_MAX: usize = 16;
@@ -52,7 +54,7 @@ pub const ERROR_BYTES_MAX: usize = 256;
 pub const MESSAGES_PER_SECOND: u32 = 50;
 /// A burst may hold this many seconds' worth of messages: a layout change in a large call comes all at once.
 pub const BURST_SECONDS: u32 = 2;
-/// A message counts once for each of these that it begins, so that 50 messages a second cannot be 12 MiB a second.
+/// A message counts once for each of these that it begins, so that 50 messages a second cannot be 62 MiB a second.
 pub const BYTES_PER_COUNT: usize = 16 * 1024;
 /// A client that was refused this often within [`REFUSED_WINDOW`] does not listen, and is closed with 4429.
 pub const REFUSED_MAX: u32 = 200;
@@ -78,7 +80,8 @@ pub const QUEUED_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Requests that wait for our own side to poll; a burst fits, and what does not is refused like any excess.
 pub const QUEUED_REQUESTS_MAX: usize = 256;
 
-const _: () = assert!(SDP_BYTES_MAX < MESSAGE_BYTES_MAX);
+const _: () = assert!(SDP_BYTES_MAX + SDP_BYTES_MAX / 8 < MESSAGE_BYTES_MAX);
+const _: () = assert!(TOKEN_BYTES_MAX + CLIENT_BYTES_MAX + 1024 < HELLO_BYTES_MAX);
 const _: () = assert!(QUEUED_REQUESTS_MAX > (MESSAGES_PER_SECOND * BURST_SECONDS) as usize);
 // The largest message must fit into a burst, or it could never be sent.
 const _: () = assert!(MESSAGE_BYTES_MAX.div_ceil(BYTES_PER_COUNT) <= (MESSAGES_PER_SECOND * BURST_SECONDS) as usize);

@@ -61,7 +61,7 @@ impl Default for Bounds {
             peers: 4096,
             m_lines: 256,
             published_tracks: 16,
-            sdp_bytes: 200 * 1024,
+            sdp_bytes: 1024 * 1024,
             addresses: 8,
             candidates: 64,
             layers: 4,

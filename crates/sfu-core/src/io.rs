@@ -47,6 +47,9 @@ pub enum Command {
     Unsubscribe { peer: PeerId, track: TrackId },
     /// The publisher muted or unmuted; while muted nothing is forwarded.
     Mute { track: TrackId, muted: bool },
+    /// The publisher of `track`, which may be a remote one, encrypts under another end-to-end key from now on. A key frame
+    /// that came before is of no use to a newcomer: only those who were there have the key. Every track begins with 0.
+    SetKeyIndex { track: TrackId, index: u32 },
     /// Asks the publisher of `track` for a key frame on behalf of `peer`'s subscription.
     RequestKeyframe { peer: PeerId, track: TrackId },
     /// Sends on the peer's signalling data channel.

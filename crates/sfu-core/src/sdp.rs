@@ -34,6 +34,8 @@ pub enum OfferError {
     TooManyCandidates(usize),
     #[error("more than {0} simulcast layers on one m-line")]
     TooManyLayers(usize),
+    #[error("more than {0} lines")]
+    TooManyAttributes(usize),
     #[error("a line longer than {LINE_BYTES_MAX} bytes")]
     LongLine,
     #[error("an m-line that is neither audio, video nor a data channel")]
@@ -47,6 +49,13 @@ pub enum OfferError {
 /// Longest line: `a=group:BUNDLE` with 256 mids of 16 bytes has 4.4 KiB.
 const LINE_BYTES_MAX: usize = 8 * 1024;
 
+/// Lines of one m-line. Chromium 156 writes 166 for a video slot with all its codecs, and some 30 more where it publishes.
+const SECTION_LINES_MAX: usize = 512;
+
+/// Lines for each m-line that an offer may have, on average: 128 slots of each kind have 97. What str0m's parser costs goes
+/// by lines (4 µs each where this was measured), so that without this 1 MiB of short ones would take a worker's time from its calls.
+const LINES_PER_M_LINE_MAX: usize = 128;
+
 /// Reads the m-lines of an offer.
 pub fn scan(sdp: &str, bounds: &Bounds) -> Result<Vec<OfferedLine>, OfferError> {
     if sdp.len() > bounds.sdp_bytes {
@@ -54,7 +63,16 @@ pub fn scan(sdp: &str, bounds: &Bounds) -> Result<Vec<OfferedLine>, OfferError> 
     }
     let mut lines: Vec<OfferedLine> = Vec::new();
     let mut candidates = 0;
-    for line in sdp.lines() {
+    let mut in_section = 0;
+    for (number, line) in sdp.lines().enumerate() {
+        in_section = if line.starts_with("m=") { 1 } else { in_section + 1 };
+        if in_section > SECTION_LINES_MAX {
+            return Err(OfferError::TooManyAttributes(SECTION_LINES_MAX));
+        }
+        let most = LINES_PER_M_LINE_MAX * bounds.m_lines;
+        if number >= most {
+            return Err(OfferError::TooManyAttributes(most));
+        }
         if line.len() > LINE_BYTES_MAX {
             return Err(OfferError::LongLine);
         }
@@ -164,6 +182,39 @@ mod tests {
         assert_eq!(rids, ["q", "h", "f"]);
         assert_eq!((lines[2].sends, lines[2].receives), (false, true));
         assert_eq!(lines[3].kind, None);
+    }
+
+    /// Chromium 156, 128 slots of each kind and all its codecs: 740 KiB.
+    #[test]
+    fn as_many_lines_as_promised_fit() {
+        let bounds = Bounds::default();
+        let codec = "a=rtcp-fb:96 transport-cc\r\n";
+        let section = |mid: usize| {
+            let (kind, bytes) = if mid.is_multiple_of(2) { ("video", 4972) } else { ("audio", 938) };
+            let head = format!("m={kind} 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:{mid}\r\na=recvonly\r\n");
+            head.clone() + &codec.repeat((bytes - head.len()).div_ceil(codec.len()))
+        };
+        let mids: Vec<String> = (0..bounds.m_lines).map(|mid| mid.to_string()).collect();
+        let head = format!("v=0\r\na=group:BUNDLE {}\r\n", mids.join(" "));
+        let sdp: String = std::iter::once(head).chain((0..bounds.m_lines).map(section)).collect();
+        let lines = scan(&sdp, &bounds).expect("that many fit");
+        assert_eq!(lines.len(), 256);
+        assert!(lines.iter().all(|line| line.receives && !line.sends));
+        assert_eq!(scan(&(sdp + &section(256)), &bounds), Err(OfferError::TooManyLines(256)));
+    }
+
+    #[test]
+    fn lines_are_counted() {
+        let (bounds, few) = (Bounds::default(), Bounds { m_lines: 1, ..Bounds::default() });
+        let media =
+            |mid: usize, lines: usize| format!("m=audio 9 x 1\r\na=mid:{mid}\r\n") + &"a=x\r\n".repeat(lines - 2);
+        assert!(scan(&media(0, 512), &bounds).is_ok());
+        assert_eq!(scan(&media(0, 513), &bounds), Err(OfferError::TooManyAttributes(512)));
+        assert_eq!(scan(&"a=x\r\n".repeat(513), &bounds), Err(OfferError::TooManyAttributes(512)));
+        let many: String = (0..64).map(|mid| media(mid, 512)).collect();
+        assert!(scan(&many, &bounds).is_ok());
+        assert_eq!(scan(&(many + &media(64, 2)), &bounds), Err(OfferError::TooManyAttributes(128 * 256)));
+        assert_eq!(scan(&media(0, 129), &few), Err(OfferError::TooManyAttributes(128)));
     }
 
     #[test]

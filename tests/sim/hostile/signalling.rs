@@ -135,7 +135,7 @@ story!(malformed_messages_are_answered_and_then_not, Setup::default(), |w| {
 story!(a_message_that_is_too_large_ends_its_socket, Setup::default(), |w| {
     let third = ClientSetup { resumes_after: None, ..ClientSetup::caller("mallory") };
     let (call, m) = call_with(w, third);
-    w.with(m, |client, _| client.say_raw(format!(r#"{{"t":"ping","b":{{"n":1,"x":"{}"}}}}"#, "x".repeat(300_000))));
+    w.with(m, |client, _| client.say_raw(format!(r#"{{"t":"ping","b":{{"n":1,"x":"{}"}}}}"#, "x".repeat(1_400_000))));
     w.run_for(Duration::from_millis(100));
     assert_eq!(w.clients[m].view.closed, Some(4413));
     assert_call_goes_on(w, call);

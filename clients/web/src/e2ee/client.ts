@@ -7,7 +7,7 @@ import type { KeySalt } from '../wire.ts';
 
 export interface EncryptionEvents {
   state: { slot: string; track: string; state: EncryptionState };
-  /** Everything is sent under this key from now on. */
+  /** Everything is sent under this key from now on. Key frames are asked of the encoders after the listeners have run. */
   'key-in-use': { index: number };
   counters: { sealed: number; opened: number; dropped: number };
 }
@@ -98,11 +98,11 @@ export class EncryptionClient extends Emitter<EncryptionEvents> {
     this.#worker.postMessage(message);
   }
 
+  /** Those who were told first know that the key frame which follows is under the new key. */
   #keyInUse({ index, keyFrames }: Extract<FromWorker, { type: 'key-in-use' }>): void {
-    if (!keyFrames) {
-      for (const sender of this.#senders) requestKeyFrame(sender).catch((error: unknown) => console.warn('no key frame', error));
-    }
     this.emit('key-in-use', { index });
+    if (keyFrames) return this.#post({ type: 'key-frames' });
+    for (const sender of this.#senders) requestKeyFrame(sender).catch((error: unknown) => console.warn('no key frame', error));
   }
 
   #handle(message: FromWorker): void {

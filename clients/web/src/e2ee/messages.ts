@@ -22,6 +22,8 @@ export type ToWorker =
   | { readonly type: 'secret'; readonly secret: Uint8Array<ArrayBuffer>; readonly ratchetBits: number }
   | { readonly type: 'prepare-key'; readonly index: number; readonly salt: string }
   | { readonly type: 'use-key'; readonly index: number }
+  /** After `key-in-use`, when that said that the worker can. */
+  | { readonly type: 'key-frames' }
   | { readonly type: 'ratchet' }
   | { readonly type: 'peer-keys'; readonly participant: string; readonly keys: readonly KeySalt[] }
   | { readonly type: 'peer-gone'; readonly participant: string }
@@ -30,7 +32,7 @@ export type ToWorker =
 
 export type FromWorker =
   | { readonly type: 'state'; readonly slot: string; readonly track: string; readonly state: EncryptionState }
-  /** `keyFrames`: the worker has asked the encoders for key frames; else the page must. */
+  /** `keyFrames`: the worker can ask the encoders for key frames; else the page must. */
   | { readonly type: 'key-in-use'; readonly index: number; readonly keyFrames: boolean }
   | { readonly type: 'error'; readonly message: string }
   | { readonly type: 'counters'; readonly sealed: number; readonly opened: number; readonly dropped: number };

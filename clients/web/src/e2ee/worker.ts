@@ -91,15 +91,10 @@ scope.onrtctransform = ({ transformer }) => {
     .finally(() => senders.delete(transformer));
 };
 
-/** A new key begins with a key frame, for receivers that could open nothing before. `false`: not from here. */
-function requestKeyFrames(): boolean {
-  let possible = true;
-  for (const transformer of senders) {
-    // Audio transformers refuse; there it is not needed.
-    if (transformer.generateKeyFrame) transformer.generateKeyFrame().catch(() => undefined);
-    else possible = false;
-  }
-  return possible;
+/** A new key begins with a key frame, for receivers that could open nothing before. */
+function requestKeyFrames(): void {
+  // Audio transformers refuse; there it is not needed.
+  for (const transformer of senders) transformer.generateKeyFrame?.().catch(() => undefined);
 }
 
 function expect(slot: string, expectation: Expectation | null): void {
@@ -116,8 +111,10 @@ async function handle(message: ToWorker): Promise<void> {
       return own?.prepare(message.index, message.salt);
     case 'use-key':
       await own?.use(message.index);
-      scope.postMessage({ type: 'key-in-use', index: message.index, keyFrames: requestKeyFrames() });
+      scope.postMessage({ type: 'key-in-use', index: message.index, keyFrames: [...senders].every((sender) => sender.generateKeyFrame) });
       return;
+    case 'key-frames':
+      return requestKeyFrames();
     case 'ratchet':
       return own?.ratchet();
     case 'peer-keys':

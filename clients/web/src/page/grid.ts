@@ -70,6 +70,7 @@ export class Grid {
     call.on('media-ended', ({ track }) => {
       for (const tile of this.#tiles()) {
         tile.play(track, null);
+        tile.setPaused(track, null);
         // What is shown next comes over a new slot and has to prove itself again.
         if (tile.videos().some(({ id }) => id === track) && tile.encryption !== 'off') tile.setEncryption(track, null);
       }
@@ -83,8 +84,7 @@ export class Grid {
     });
     call.on('paused', ({ track, paused }) => {
       const tile = this.#tiles().find((candidate) => candidate.videos().some(({ id }) => id === track));
-      tile?.root.classList.toggle('starved', paused === 'bandwidth');
-      if (tile?.encryption === 'ok') tile.setNote(paused === 'bandwidth' ? 'Paused: the connection is too slow' : '');
+      tile?.setPaused(track, paused);
     });
   }
 
@@ -131,7 +131,7 @@ export class Grid {
     if (!tile) return;
     if (track.kind === 'video') this.#visibility.unwatch(tile.root);
     tile.removeTrack(track.track);
-    tile.root.classList.remove('playing', 'video-off', 'starved');
+    tile.root.classList.remove('playing', 'video-off');
     if (tile.empty && tile.kind === 'screen') this.#remove(this.#screens, participant);
     this.onencryption();
   }

@@ -1,7 +1,8 @@
 // One tile: a person (camera and microphone), or a shared screen (with its sound).
 
-import type { EncryptionState, RemoteParticipant, Score, Source, Track } from '../index.ts';
+import type { EncryptionState, Pause, RemoteParticipant, Score, Source, Track } from '../index.ts';
 import { create, icon, setIcon } from './dom.ts';
+import { tileNote } from './words.ts';
 
 export type TileKind = 'person' | 'screen';
 
@@ -43,6 +44,8 @@ export class Tile {
   readonly #name: string;
   readonly #media = new Map<string, { element: HTMLMediaElement; source: Source }>();
   readonly #states = new Map<string, EncryptionState>();
+  /** Why videos do not flow, where they do not. */
+  readonly #paused = new Map<string, Pause>();
   readonly #lock: HTMLElement;
   readonly #quality: HTMLElement;
   readonly #muted: HTMLElement;
@@ -98,6 +101,7 @@ export class Tile {
     media.element.remove();
     if (media.source === 'microphone') this.#muted.hidden = true;
     this.#states.delete(id);
+    this.#paused.delete(id);
     this.#judge();
   }
 
@@ -141,8 +145,11 @@ export class Tile {
     this.root.classList.toggle('speaking', speaking);
   }
 
-  setNote(text: string): void {
-    if (this.#note.textContent !== text) this.#note.textContent = text;
+  /** `null`: it flows. */
+  setPaused(track: string, paused: Pause | null): void {
+    if (paused) this.#paused.set(track, paused);
+    else this.#paused.delete(track);
+    this.#judge();
   }
 
   #judge(): void {
@@ -153,7 +160,9 @@ export class Tile {
     setIcon(this.#lock, name);
     this.#lock.setAttribute('aria-label', text);
     this.#lock.title = text;
-    this.setNote(state === 'failed' || state === 'missing-key' ? text : '');
+    const note = tileNote({ state, text }, this.#paused.values());
+    if (this.#note.textContent !== note) this.#note.textContent = note;
+    this.root.classList.toggle('starved', [...this.#paused.values()].includes('bandwidth'));
   }
 
   #shape(video: HTMLVideoElement): void {

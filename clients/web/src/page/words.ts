@@ -1,6 +1,6 @@
 // What the page says to a person when something goes wrong.
 
-import type { CallErrorCode } from '../index.ts';
+import type { CallErrorCode, EncryptionState, Pause } from '../index.ts';
 
 type Device = 'microphone' | 'camera' | 'screen';
 
@@ -45,4 +45,10 @@ export function ending(code: CallErrorCode): { title: string; text: string } {
     case 'no-webrtc':
       return { title: 'This browser cannot make calls', text: 'It has no WebRTC, or it is switched off.' };
   }
+}
+
+/** What stands on a tile, if anything. What cannot be decrypted comes first: waiting will not help against that. */
+export function tileNote(encryption: { state: EncryptionState | null; text: string }, paused: Iterable<Pause | null>): string {
+  if (encryption.state === 'failed' || encryption.state === 'missing-key') return encryption.text;
+  return [...paused].includes('bandwidth') ? 'Video is paused: your connection is slow' : '';
 }

@@ -139,6 +139,26 @@ describe('call page', { skip: haveChromium() ? false : 'no Chromium' }, () => {
     await page.waitForSelector('#stage', { state: 'hidden' });
   });
 
+  scene('a video that the connection does not bear says so on its tile, until it flows again', async ({ server, open }) => {
+    const page = await open('/call/room?name=Zoe&autojoin=1#s');
+    await joined(page);
+    const tell = (paused) => server.command({ do: 'say', message: { t: 'subscribed', b: { tracks: [{ track: 't-0-v', mid: '5', ...(paused ? { paused } : { rid: 'q' }) }] } } });
+    const note = (name) => page.locator(`.tile[aria-label="${name}"] .note`);
+    tell('bandwidth');
+    await note('Ada Lovelace').waitFor({ state: 'visible' });
+    assert.match(await note('Ada Lovelace').textContent(), /your connection is slow/);
+    assert.equal(await note('Grace').isVisible(), false);
+    assert.equal(await page.getAttribute('.tile[aria-label="Ada Lovelace"]', 'class').then((all) => all.includes('starved')), true);
+    tell(null);
+    await note('Ada Lovelace').waitFor({ state: 'hidden' });
+    assert.equal(await page.$$eval('.starved', (all) => all.length), 0);
+    tell('bandwidth');
+    await note('Ada Lovelace').waitFor({ state: 'visible' });
+    server.command({ do: 'forget' });
+    server.command({ do: 'drop' });
+    await note('Ada Lovelace').waitFor({ state: 'hidden' });
+  });
+
   scene('ends are told in plain words', async ({ server, open }) => {
     const page = await open('/call/room?name=Zoe&autojoin=1#s');
     await joined(page);

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { codecsOfSdp } from '../../src/e2ee/client.ts';
-import { chooseCodecs, encodingsFor } from '../../src/encodings.ts';
+import { chooseCodecs, encodingsFor, receivable } from '../../src/encodings.ts';
 import { Negotiator, type Describable } from '../../src/negotiator.ts';
 import { Rotation } from '../../src/rotation.ts';
+import { askForAudioNack } from '../../src/sdp.ts';
 import { BATCH, SlotPool } from '../../src/slots.ts';
 import { Subscriptions } from '../../src/subscriptions.ts';
 import type { KeySalt, Kind } from '../../src/wire.ts';
@@ -207,6 +208,57 @@ test('the wanted codec alone with its repair formats, its plainest form first; a
   assert.deepEqual(order('av1'), [0, 1, 2, 3, 4, 5]);
 });
 
+test('a slot takes what the focus forwards, and no more', () => {
+  const codec = (mimeType: string, sdpFmtpLine?: string) => ({ mimeType, ...(sdpFmtpLine ? { sdpFmtpLine } : {}) });
+  const wanted = [
+    codec('audio/opus', 'minptime=10;useinbandfec=1'),
+    codec('video/VP8', 'max-fs=12288;max-fr=60'),
+    codec('video/rtx'),
+    codec('video/VP9', 'profile-id=0'),
+    codec('video/H264', 'level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f'),
+    codec('video/H264', 'level-asymmetry-allowed=1;packetization-mode=0;profile-level-id=42001f'),
+    codec('video/AV1', 'level-idx=5;profile=0;tier=0'),
+    codec('video/AV1'),
+  ];
+  const others = [
+    ...['audio/red', 'audio/G722', 'audio/PCMU', 'audio/CN', 'audio/telephone-event', 'video/red', 'video/ulpfec', 'video/flexfec-03', 'video/H265'].map((type) => codec(type)),
+    codec('video/VP9', 'profile-id=2'),
+    codec('video/AV1', 'level-idx=5;profile=1;tier=0'),
+    codec('video/H264', 'level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=f4001f'),
+  ];
+  assert.deepEqual(receivable([...others, ...wanted]), wanted);
+});
+
+test('an offer asks for lost Opus to be sent again, on every audio m-line, once', () => {
+  const head = 'v=0\r\na=rtpmap:111 opus/48000/2\r\n';
+  const audio = (mid: string, type: string, more = '') =>
+    `m=audio 9 UDP/TLS/RTP/SAVPF ${type} 63\r\na=mid:${mid}\r\na=rtpmap:${type} opus/48000/2\r\n${more}a=rtcp-fb:${type} transport-cc\r\na=rtpmap:63 red/48000/2\r\n`;
+  const video = 'm=video 9 UDP/TLS/RTP/SAVPF 96\r\na=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 nack\r\n';
+  const asked = head + audio('0', '111', 'a=rtcp-fb:111 nack\r\n') + video + audio('2', '109', 'a=rtcp-fb:109 nack\r\n');
+  assert.equal(askForAudioNack(head + audio('0', '111') + video + audio('2', '109')), asked);
+  assert.equal(askForAudioNack(asked), asked);
+  // Firefox writes its attributes in the order of the alphabet.
+  const firefox = 'm=audio 9 UDP/TLS/RTP/SAVPF 109\r\na=fmtp:109 useinbandfec=1\r\na=rtpmap:109 OPUS/48000/2\r\na=setup:actpass\r\n';
+  assert.equal(askForAudioNack(firefox), firefox.replace('48000/2\r\n', '48000/2\r\na=rtcp-fb:109 nack\r\n'));
+  assert.equal(askForAudioNack(''), '');
+});
+
+test('the offer that is sent asks, the local description is left alone', async () => {
+  const opus = 'm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n';
+  const peer = new FakePeer();
+  const set: unknown[] = [];
+  peer.setLocalDescription = async (description?: unknown) => {
+    set.push(description);
+    peer.localDescription = { sdp: opus };
+  };
+  const sent: string[] = [];
+  const ignored = (): undefined => undefined;
+  new Negotiator(peer, { tracks: () => [], send: ({ sdp }) => sent.push(sdp), answered: ignored, failed: ignored }).request();
+  await settled();
+  assert.deepEqual(sent, [`${opus}a=rtcp-fb:111 nack\r\n`]);
+  assert.deepEqual(set, [undefined]);
+});
+
 test('payload types of an SDP', () => {
   const sdp = 'm=audio 9 UDP 111\r\na=rtpmap:111 opus/48000/2\r\nm=video 9 UDP 96 45\r\na=rtpmap:96 VP8/90000\r\na=rtpmap:45 AV1/90000\r\n';
   assert.deepEqual([...codecsOfSdp(sdp)], [[111, 'audio/opus'], [96, 'video/VP8'], [45, 'video/AV1']]);
@@ -228,11 +280,17 @@ test('rotation: announced first, used after the delay, leavers of one moment sha
   rotation.rotate();
   clock.advance(999);
   assert.deepEqual(log, ['use 0', 'announce 1, under 0', 'announce 2, under 0']);
+  rotation.inUse(0);
   rotation.rotate();
   rotation.rotate();
   clock.advance(1);
-  assert.deepEqual(log.slice(3), ['use 1', 'announce 2, under 1', 'announce 3, under 1']);
+  assert.deepEqual(log.slice(3), ['use 1', 'announce 3, under 0'], 'frames under the old key may still go out');
+  assert.equal(rotation.keyIndex, 0);
+  rotation.inUse(1);
+  assert.deepEqual(log.slice(5), ['announce 3, under 1']);
   clock.advance(1000);
+  rotation.inUse(2);
+  rotation.inUse(1);
   assert.deepEqual(log.slice(6), ['use 2', 'announce 3, under 2']);
   rotation.rotate();
   rotation.close();

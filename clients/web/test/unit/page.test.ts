@@ -5,11 +5,12 @@ import { bestColumns, tileWidth } from '../../src/page/layout.ts';
 import { niceCeiling } from '../../src/page/plot.ts';
 import { parseRoute } from '../../src/page/route.ts';
 import { wishFor } from '../../src/page/visibility.ts';
+import { tileNote } from '../../src/page/words.ts';
 import { Roster } from '../../src/roster.ts';
 import { rates, read } from '../../src/stats.ts';
 import { socketUrl } from '../../src/token.ts';
 import type { EncryptionState } from '../../src/index.ts';
-import type { Participant } from '../../src/wire.ts';
+import type { Participant, Pause } from '../../src/wire.ts';
 
 test('addresses', () => {
   const route = parseRoute('http://host/call/my%20room?name=Ann&autojoin=1&codec=AV1&video=320x180@15&simulcast=0#s3cret');
@@ -39,6 +40,16 @@ test('the badge promises no more than the tiles have shown', () => {
   assert.equal(said(true, 'ok', 'missing-key', 'failed'), 'failed');
   assert.equal(said(false, 'ok'), 'off', 'what we send is in clear');
   assert.match(overall({ encrypting: true, tiles: ['failed'], namesWith: () => ['Bob'] }).detail, /Bob: the link’s secret differs/);
+});
+
+test('a tile says when its video is held back, and what is worse first', () => {
+  const note = (state: EncryptionState | null, ...paused: (Pause | null)[]) => tileNote({ state, text: 'cannot decrypt' }, paused);
+  const slow = 'Video is paused: your connection is slow';
+  for (const state of ['ok', 'off', null] as const) assert.equal(note(state, 'bandwidth'), slow);
+  assert.equal(note('ok', 'muted', 'bandwidth'), slow);
+  assert.equal(note('ok', 'muted', 'no_source', 'off', null), '', 'that is seen anyhow, or is nobody’s trouble');
+  assert.equal(note('failed', 'bandwidth'), 'cannot decrypt');
+  assert.equal(note('missing-key'), 'cannot decrypt');
 });
 
 test('layout: the most area, on wide and on narrow pages', () => {

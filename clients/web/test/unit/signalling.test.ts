@@ -101,6 +101,16 @@ test('a lost socket is resumed at once, each time with the newest secret', () =>
   assert.deepEqual(log, ['joined', 'interrupted', 'resumed', 'interrupted', 'resumed', 'interrupted', 'resumed']);
 });
 
+test('after the focus has said leave there is nothing to resume, unless the code says that all is over', () => {
+  for (const [code, expected] of [[1011, 'session-lost'], [CLOSE.timeout, 'session-lost'], [4503, 'session-lost'], [1006, 'session-lost'], [CLOSE.normal, 'left'], [CLOSE.forbidden, 'removed']] as const) {
+    const { clock, sockets, ended } = joined();
+    last(sockets).say({ t: 'leave', b: { code: 'M_UNKNOWN' } });
+    last(sockets).drop(code);
+    clock.advance(1000);
+    assert.deepEqual([ended, sockets.length], [[expected], 1], String(code));
+  }
+});
+
 test('attempts get rarer, and stop when the session is no longer kept', () => {
   const { clock, sockets, ended } = joined();
   const at: number[] = [];

@@ -149,13 +149,17 @@ impl Control {
         let Some(members) = self.conferences.get(&conference).map(|c| c.participants.clone()) else { return };
         let elsewhere = members.iter().filter_map(|m| self.participants.get(m)).filter(|p| p.worker != worker);
         let commands: Vec<Command> = elsewhere
-            .flat_map(|p| p.tracks.iter().map(move |(id, track)| (p, *id, track.kind())))
-            .map(|(p, track, kind)| Command::AddRemoteTrack {
-                conference,
-                link: LinkId(p.worker.0 as u64),
-                track,
-                participant: p.id,
-                kind,
+            .flat_map(|p| p.tracks.iter().map(move |(id, track)| (p, *id, track)))
+            .flat_map(|(p, track, published)| {
+                let add = Command::AddRemoteTrack {
+                    conference,
+                    link: LinkId(p.worker.0 as u64),
+                    track,
+                    participant: p.id,
+                    kind: published.kind(),
+                };
+                let index = published.key_index();
+                [Some(add), (index != 0).then_some(Command::SetKeyIndex { track, index })].into_iter().flatten()
             })
             .collect();
         for command in commands {

@@ -105,6 +105,7 @@ impl Control {
             self.publish(&participant, *new, track);
         }
         self.participants.insert(me, participant);
+        self.tell_engines_of_keys(me, &before);
         if before != tracks {
             self.tell_updated(me);
         }

@@ -10,7 +10,7 @@ use super::Control;
 use crate::bounds::{ANNOUNCE_BURST, ANNOUNCE_INTERVAL};
 use crate::id::WorkerId;
 use crate::pending::{Asker, What, no_such_track};
-use crate::track::set_key_index;
+use crate::track::{Track, Tracks, set_key_index};
 
 impl Control {
     pub(super) fn mute(&mut self, me: ParticipantId, asker: Asker, mute: Mute) {
@@ -45,11 +45,28 @@ impl Control {
             return self.refuse(asker, Errcode::LimitExceeded.body("too many announcements").retry_after(wait));
         }
         participant.keys = announce.keys;
+        let before = participant.tracks.clone();
         set_key_index(&mut participant.tracks, announce.key_index);
         if let Some(offer) = &mut participant.session.offer {
             set_key_index(&mut offer.tracks, announce.key_index);
         }
+        self.tell_engines_of_keys(me, &before);
         self.tell_updated(me);
+    }
+
+    /// Tells every worker that knows the participant's tracks which of them are under another key than they were `before`.
+    pub(super) fn tell_engines_of_keys(&mut self, me: ParticipantId, before: &Tracks) {
+        let Some(participant) = self.participants.get(&me) else { return };
+        let Some(conference) = self.conferences.get(&participant.conference) else { return };
+        let changed = participant.tracks.iter().filter_map(|(track, now)| {
+            let index = now.key_index();
+            (index != before.get(track).map_or(0, Track::key_index)).then_some((*track, index))
+        });
+        let workers = conference.workers.keys();
+        let all: Vec<_> = changed.flat_map(|change| workers.clone().map(move |worker| (*worker, change))).collect();
+        for (worker, (track, index)) in all {
+            self.command(worker, Command::SetKeyIndex { track, index });
+        }
     }
 
     /// The publisher's engine ended a track by itself. It may also belong to an offer whose reply is still to come.

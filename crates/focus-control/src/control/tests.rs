@@ -3,6 +3,7 @@
 mod churn;
 mod drain;
 mod join;
+mod keys;
 mod log;
 mod pace;
 mod publish;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::wire::{Hello, Leave, Speakers, Welcome};
+use crate::wire::{Hello, Leave, Offer, Speakers, Welcome};
 
 /// Unit tests need one instant to count from.
 #[expect(clippy::disallowed_methods, reason = "the only clock read; all other times are relative to it")]
@@ -341,18 +341,57 @@ fn refusals_are_forgotten_after_their_window() {
 }
 
 #[test]
-fn a_message_may_have_256_kib() {
+fn a_message_may_have_1280_kib() {
     let padded = |bytes: usize| {
         let frame = ping(1).len();
         ping(1).replace("}}", &format!("}}{}}}", " ".repeat(bytes - frame)))
     };
     let mut socket = Socket::open();
-    let text = padded(256 * 1024);
-    assert_eq!(text.len(), 256 * 1024);
+    let text = padded(1280 * 1024);
+    assert_eq!(text.len(), 1280 * 1024);
     socket.text(&text);
     assert!(matches!(socket.received().as_slice(), [(None, ServerMessage::Pong(_))]));
-    socket.text(&padded(256 * 1024 + 1));
+    socket.text(&padded(1280 * 1024 + 1));
     socket.failed(Errcode::TooLarge, CloseCode::TooLarge);
+}
+
+#[test]
+fn a_stranger_may_say_less() {
+    let padded = |bytes: usize| hello().replace(r#""t""#, &format!(r#""x":"{}","t""#, "x".repeat(bytes)));
+    let mut socket = Socket::new();
+    socket.text(&padded(16 * 1024));
+    socket.failed(Errcode::TooLarge, CloseCode::TooLarge);
+    let mut socket = Socket::new();
+    socket.text(&padded(16_000));
+    assert!(matches!(socket.connection.poll_output(), Output::Request { id: Some(1), .. }));
+    socket.text(&ping(1).replace("{\"n", &format!(r#"{{"x":"{}","n"#, "x".repeat(16 * 1024))));
+    socket.failed(Errcode::TooLarge, CloseCode::TooLarge);
+}
+
+/// As many m-lines as may be, each as large as a browser writes one: see [`SDP_BYTES_MAX`].
+#[test]
+fn an_offer_of_256_slots_passes() {
+    let line = |mid: usize| format!("m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:{mid}\r\n");
+    let section = |mid: usize| line(mid) + &"a=rtcp-fb:96 transport-cc\r\n".repeat((4096 - line(mid).len()) / 27);
+    let sdp: String = (0..M_LINES_MAX).map(section).collect();
+    assert!(sdp.len() > 1_000_000);
+    let offer = |sdp: &str| {
+        let message = ClientMessage::Offer(Offer { sdp: sdp.to_owned(), seq: 1, tracks: Vec::new() });
+        Envelope { id: Some(2), re: None, message }.to_text()
+    };
+    let mut socket = Socket::open();
+    socket.wait(2_000);
+    socket.text(&offer(&sdp));
+    let [Output::Request { id: Some(2), message: ClientMessage::Offer(taken) }] = &socket.outputs()[..] else {
+        panic!()
+    };
+    assert!(taken.sdp == sdp);
+    // It counts like 70 messages, so the next one waits.
+    socket.text(&offer(&sdp));
+    assert_eq!(socket.received_error().1.errcode, "M_LIMIT_EXCEEDED");
+    socket.wait(2_000);
+    socket.text(&offer(&(sdp + &line(M_LINES_MAX))));
+    assert_eq!(socket.received_error().1.errcode, "M_TOO_LARGE");
 }
 
 #[test]

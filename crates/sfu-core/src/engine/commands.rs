@@ -41,6 +41,9 @@ impl Engine {
                 let key = self.track_key(track)?;
                 self.set_muted(key, muted);
             }
+            Command::SetKeyIndex { track, index: _ } => {
+                self.track_key(track)?;
+            }
             Command::RequestKeyframe { peer, track } => {
                 let (peer, track) = (self.peer_key(peer)?, self.track_key(track)?);
                 if let Some(subscription) = self.subscription_of(peer, track) {

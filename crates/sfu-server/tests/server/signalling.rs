@@ -21,7 +21,7 @@ async fn a_dev_token_is_welcome_once() {
     first.send(hello.clone()).await;
     let welcome = first.message().await;
     assert_eq!((&welcome["t"], &welcome["re"]), (&json!("welcome"), &json!(7)), "{welcome}");
-    assert_eq!(welcome["b"]["limits"]["message_bytes"], 256 * 1024);
+    assert_eq!(welcome["b"]["limits"]["message_bytes"], 1280 * 1024);
     first.send(json!({ "t": "ping", "id": 8, "b": { "n": 3 } })).await;
     assert_eq!(first.message().await, json!({ "t": "pong", "re": 8, "b": { "n": 3 } }));
 

@@ -13,6 +13,8 @@ pub(super) struct Worker {
     pub(super) log: Vec<Command>,
     pub(super) peers: BTreeMap<PeerId, ConferenceId>,
     pub(super) tracks: BTreeMap<TrackId, (ConferenceId, Home)>,
+    /// Of tracks that are not under key 0.
+    pub(super) key_indexes: BTreeMap<TrackId, u32>,
     pub(super) subscriptions: BTreeMap<(PeerId, TrackId), Mid>,
     /// What the next command that is asked for is answered.
     pub(super) fail: Option<CommandError>,
@@ -64,6 +66,10 @@ impl Worker {
             Command::Mute { track, .. } | Command::RequestKeyframe { track, .. } => {
                 self.tracks.get(&track).ok_or(CommandError::UnknownTrack)?;
             }
+            Command::SetKeyIndex { track, index } => {
+                assert!(self.tracks.contains_key(&track), "no such track");
+                assert_ne!(self.key_indexes.insert(track, index).unwrap_or(0), index, "told twice");
+            }
             Command::Disconnect { peer } => {
                 self.peers.remove(&peer).ok_or(CommandError::UnknownPeer)?;
                 self.subscriptions.retain(|(p, _), _| *p != peer);
@@ -106,6 +112,7 @@ impl Worker {
             self.subscriptions.keys().filter(|(_, t)| *t == track).map(|(p, _)| *p).collect();
         subscribers.into_iter().for_each(|peer| self.off(peer, track, events));
         self.tracks.remove(&track);
+        self.key_indexes.remove(&track);
         events.push(Event::TrackEnded { track });
     }
 }
