@@ -6,11 +6,13 @@
 //!
 //! Start with [`Engine`]; what goes in and comes out is in [`io`].
 
+pub mod allocator;
 pub mod batch;
 pub mod codec;
 pub mod config;
 pub mod demux;
 pub mod engine;
+pub mod feedback;
 pub mod forward;
 pub mod id;
 pub mod io;

@@ -1,0 +1,218 @@
+//! What one peer's path carries, and how it is used: the send-side half of congestion control, for everything that one peer
+//! is sent together.
+//!
+//! [`Congestion`] is the whole of it for its owner; the parts know nothing of each other. It is made when media begin to
+//! flow. It sends nothing and reads no clock.
+
+use std::time::{Duration, Instant};
+
+use self::estimator::Estimator;
+use self::pacer::Pacer;
+use self::probe::Prober;
+use self::sent::SentLog;
+use crate::rtcp::twcc::Feedback;
+
+pub mod estimator;
+pub mod pacer;
+pub mod probe;
+pub mod sent;
+
+pub use probe::Probe;
+
+/// See the module. The owner
+/// - asks [`may_send`](Self::may_send) before each video packet (audio never waits), and tells
+///   [`note_sent`](Self::note_sent) of every RTP packet that leaves with a transport-wide number;
+/// - hands in feedback, and calls [`handle_timeout`](Self::handle_timeout) at [`deadline`](Self::deadline);
+/// - after either asks [`poll_probe`](Self::poll_probe) until `None`, and gives [`bitrate`](Self::bitrate) to the allocator.
+#[derive(Debug)]
+pub struct Congestion {
+    epoch: Instant,
+    log: SentLog,
+    estimator: Estimator,
+    prober: Prober,
+    pacer: Pacer,
+    /// Bits per second.
+    wanted: f64,
+    /// Transport-wide feedback came at least once.
+    transport_wide: bool,
+    /// Feedback fails to come.
+    silent: bool,
+    /// The last packet left.
+    sent_us: u64,
+    probe_raised_us: u64,
+}
+
+/// What is open for longer is not waited for.
+const EXPIRE_US: u64 = 4_000_000;
+/// An estimate that falls so soon after a probe raised it was not worth the probe.
+const PROBE_REGRET_US: u64 = 3_000_000;
+
+impl Congestion {
+    #[must_use]
+    pub fn new(now: Instant) -> Self {
+        let mut congestion = Self {
+            epoch: now,
+            log: SentLog::default(),
+            estimator: Estimator::default(),
+            prober: Prober::default(),
+            pacer: Pacer::default(),
+            wanted: 0.0,
+            transport_wide: false,
+            silent: false,
+            sent_us: 0,
+            probe_raised_us: 0,
+        };
+        congestion.set_pace();
+        congestion
+    }
+
+    /// What would be sent if the path carried everything, in bits per second, with the headroom that the allocator asks for.
+    pub fn set_wanted(&mut self, bitrate: u64) {
+        self.wanted = bitrate as f64;
+    }
+
+    /// Whether a video packet may leave now.
+    #[inline]
+    #[must_use]
+    pub fn may_send(&self, now: Instant) -> bool {
+        self.pacer.allows(self.micros(now))
+    }
+
+    /// When [`may_send`](Self::may_send) says yes again.
+    #[must_use]
+    pub fn next_send_at(&self, now: Instant) -> Instant {
+        self.epoch + Duration::from_micros(self.pacer.next_at(self.micros(now)))
+    }
+
+    /// An RTP packet leaves in a datagram of so many bytes; answers its transport-wide sequence number.
+    #[inline]
+    pub fn note_sent(&mut self, now: Instant, bytes: u16) -> u16 {
+        let now_us = self.micros(now);
+        if self.log.in_flight() == 0 {
+            self.estimator.begin(now_us);
+        }
+        self.sent_us = now_us;
+        self.pacer.spend(now_us, bytes);
+        let probe = self.prober.mark(now_us, bytes);
+        self.log.note(now_us, bytes, probe)
+    }
+
+    /// Transport-wide feedback came. Answers whether it was well formed.
+    pub fn handle_feedback(&mut self, now: Instant, feedback: &Feedback<'_>) -> bool {
+        let now_us = self.micros(now);
+        let (estimator, prober) = (&mut self.estimator, &mut self.prober);
+        let mut told = false;
+        let whole = self.log.resolve(now_us, feedback, |result| {
+            told = true;
+            estimator.result(now_us, &result);
+            if result.probe.is_some() {
+                prober.result(&result);
+            }
+        });
+        if !told {
+            return whole;
+        }
+        self.transport_wide = true;
+        let backed_off = self.estimator.backed_off_us();
+        self.estimator.update(now_us, self.wanted);
+        self.finish_probe(now_us);
+        if std::mem::take(&mut self.silent) {
+            self.prober.encourage(now_us);
+        }
+        if self.estimator.backed_off_us() != backed_off {
+            self.prober.congested(now_us);
+            if now_us < self.probe_raised_us + PROBE_REGRET_US {
+                self.prober.regret(now_us);
+                self.probe_raised_us = 0;
+            }
+        }
+        self.set_pace();
+        whole
+    }
+
+    /// The receiver's own estimate, in bits per second (draft-alvestrand-rmcat-remb). Counts only as long as no
+    /// transport-wide feedback came.
+    pub fn handle_remb(&mut self, now: Instant, bitrate: u64) {
+        if !self.transport_wide {
+            let now_us = self.micros(now);
+            self.estimator.set(now_us, bitrate as f64);
+            self.set_pace();
+        }
+    }
+
+    /// Time passed: call at [`deadline`](Self::deadline).
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now_us = self.micros(now);
+        self.finish_probe(now_us);
+        if self.transport_wide && self.log.in_flight() > 0 && self.estimator.silent(now_us) {
+            self.silent = true;
+            self.set_pace();
+        }
+        if now_us >= self.sent_us + EXPIRE_US {
+            self.log.expire(now_us, EXPIRE_US);
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) and [`poll_probe`](Self::poll_probe) have something to do.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        let probe = self.prober.deadline(self.estimator.bitrate(), self.wanted);
+        let silence = (self.log.in_flight() > 0).then(|| {
+            let silent = self.transport_wide.then(|| self.estimator.silent_at());
+            silent.map_or(self.sent_us + EXPIRE_US, |at| at.min(self.sent_us + EXPIRE_US))
+        });
+        let micros = probe.into_iter().chain(silence).min()?;
+        Some(self.epoch + Duration::from_micros(micros))
+    }
+
+    /// Padding or retransmissions to send now. They are noted like any packet; what is not sent costs only the probe.
+    pub fn poll_probe(&mut self, now: Instant) -> Option<Probe> {
+        let now_us = self.micros(now);
+        self.prober.poll(now_us, self.estimator.bitrate(), self.wanted)
+    }
+
+    /// What the path carries, in bits per second.
+    #[must_use]
+    pub fn bitrate(&self) -> u64 {
+        self.estimator.bitrate() as u64
+    }
+
+    /// Round trip, with the wait for feedback, smoothed.
+    #[must_use]
+    pub fn rtt(&self) -> Duration {
+        Duration::from_micros(u64::from(self.estimator.rtt_us()))
+    }
+
+    /// Bytes that are under way, as far as feedback tells.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.log.in_flight()
+    }
+
+    /// Bytes of memory, heap included.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        size_of::<Self>() + self.log.memory()
+    }
+
+    fn finish_probe(&mut self, now_us: u64) {
+        if let Some(found) = self.prober.finish(now_us)
+            && self.estimator.probed(now_us, found.bitrate)
+        {
+            self.probe_raised_us = now_us;
+            self.prober.succeeded(now_us, found.more);
+        }
+    }
+
+    fn set_pace(&mut self) {
+        self.pacer.set_rate(self.bitrate(), self.estimator.burst_bps() as u64);
+    }
+
+    #[inline]
+    fn micros(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.epoch).as_micros() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests;
