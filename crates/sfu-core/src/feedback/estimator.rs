@@ -61,8 +61,8 @@ pub struct Estimator {
     arrived: Rate,
     sent: Rate,
     rtt_us: u32,
-    /// How fast bursts come through, 0 if unknown.
-    burst_bps: f64,
+    /// µs per byte at which bursts come through, smoothed; 0 if unknown.
+    burst_pace: f64,
     burst: Burst,
     usage: Usage,
     updated_us: u64,
@@ -86,6 +86,8 @@ struct Burst {
 
 /// Fewer say little about a rate.
 const BURST_PACKETS: u16 = 4;
+/// Weight of one burst.
+const BURST_SHARE: f64 = 0.2;
 /// The resolution of arrival times.
 const TICK_US: i64 = 250;
 
@@ -99,7 +101,7 @@ impl Default for Estimator {
             arrived: Rate::default(),
             sent: Rate::default(),
             rtt_us: 100_000,
-            burst_bps: 0.0,
+            burst_pace: 0.0,
             burst: Burst::default(),
             usage: Usage::Normal,
             updated_us: 0,
@@ -122,7 +124,7 @@ impl Estimator {
 
     /// How fast whole bursts came through, 0 if unknown.
     pub fn burst_bps(&self) -> f64 {
-        self.burst_bps
+        if self.burst_pace > 0.0 { 8e6 / self.burst_pace } else { 0.0 }
     }
 
     /// Since when feedback is awaited or came.
@@ -294,12 +296,16 @@ impl Estimator {
             &mut self.burst,
             Burst { sent_us: result.sent_us, first: at, last: at, bytes: 0, packets: 1 },
         );
-        if done.packets >= BURST_PACKETS {
-            let spread = (done.last - done.first).max(TICK_US);
-            let rate = f64::from(done.bytes) * 8e6 / spread as f64;
-            // Down at once, up slowly.
-            let share = if rate < self.burst_bps || self.burst_bps == 0.0 { 1.0 } else { 0.1 };
-            self.burst_bps += share * (rate - self.burst_bps);
+        if done.packets < BURST_PACKETS || done.bytes == 0 {
+            return;
+        }
+        let spread = done.last - done.first;
+        let pace = spread.max(TICK_US) as f64 / f64::from(done.bytes);
+        if self.burst_pace == 0.0 {
+            self.burst_pace = pace;
+        } else if spread > TICK_US || pace < self.burst_pace {
+            // Within one tick a small burst tells only that it was at least so fast.
+            self.burst_pace += BURST_SHARE * (pace - self.burst_pace);
         }
     }
 }

@@ -27,6 +27,8 @@ pub use probe::Probe;
 #[derive(Debug)]
 pub struct Congestion {
     epoch: Instant,
+    /// The last send time, and the same in microseconds: packets leave in bursts.
+    last: (Instant, u64),
     log: SentLog,
     estimator: Estimator,
     prober: Prober,
@@ -52,6 +54,7 @@ impl Congestion {
     pub fn new(now: Instant) -> Self {
         let mut congestion = Self {
             epoch: now,
+            last: (now, 0),
             log: SentLog::default(),
             estimator: Estimator::default(),
             prober: Prober::default(),
@@ -88,6 +91,7 @@ impl Congestion {
     #[inline]
     pub fn note_sent(&mut self, now: Instant, bytes: u16) -> u16 {
         let now_us = self.micros(now);
+        self.last = (now, now_us);
         if self.log.in_flight() == 0 {
             self.estimator.begin(now_us);
         }
@@ -210,6 +214,9 @@ impl Congestion {
 
     #[inline]
     fn micros(&self, now: Instant) -> u64 {
+        if now == self.last.0 {
+            return self.last.1;
+        }
         now.saturating_duration_since(self.epoch).as_micros() as u64
     }
 }

@@ -184,6 +184,26 @@ fn layers_settle_without_loss() {
 }
 
 #[test]
+fn what_the_allocator_grants_settles() {
+    for (rate, videos, least) in [(1.5, 3, 1.0), (3.0, 4, 1.9), (20.0, 6, 9.0)] {
+        let mut world = World::new(Link::new(rate * M), Source::Allocated(Subscriptions::new(videos)), 0);
+        world.run(120 * SECOND);
+        world.print("allocated");
+        let Source::Allocated(subscriptions) = &world.source else { unreachable!("as made") };
+        let (early, late) = (&subscriptions.changes[..20], &subscriptions.changes[20..]);
+        let (used, late) = (world.throughput(20, 120), late.iter().sum::<u32>());
+        figure(&format!(
+            "{videos} videos of three layers on {rate} Mbit/s: {:.2} Mbit/s arrive, own loss {:.2} %, {} changes of layer in 20 s, then {late} in 100 s; held for {} ms at most",
+            used / M,
+            world.dropped(0, 120) * 100.0,
+            early.iter().sum::<u32>(),
+            world.held_max_us / MS,
+        ));
+        assert!(used >= least * M && world.dropped(0, 120) <= 0.02 && late <= 10, "{used} {late}");
+    }
+}
+
+#[test]
 fn others_take_half_of_the_link() {
     let link = Link { cross: vec![(20 * SECOND, 40 * SECOND, 1.0 * M)], ..Link::new(2.0 * M) };
     let mut world = World::new(link, Source::Elastic(3.0 * M), 3_000_000);

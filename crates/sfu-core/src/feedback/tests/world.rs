@@ -7,6 +7,8 @@ use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use super::super::Congestion;
+use crate::allocator::{Allocator, Request};
+use crate::io::Kind;
 use crate::rtcp::twcc::{Feedback, Writer};
 use crate::test_time::epoch;
 
@@ -50,6 +52,42 @@ pub enum Source {
     Fixed(f64),
     /// Sends the largest of these rates that fits.
     Layers(Vec<f64>),
+    /// So many videos with three layers each, as the allocator has it.
+    Allocated(Subscriptions),
+}
+
+pub struct Subscriptions {
+    pub requests: Vec<Request>,
+    pub allocator: Allocator,
+    pub rate: f64,
+    /// Changes of layer, by second.
+    pub changes: Vec<u32>,
+}
+
+impl Subscriptions {
+    pub fn new(videos: usize) -> Self {
+        let video = Request {
+            kind: Kind::Video,
+            wanted: Some(2),
+            bitrates: [150_000, 500_000, 1_500_000, 0],
+            active: 0b111,
+            current: None,
+            priority: 0,
+        };
+        Self { requests: vec![video; videos], allocator: Allocator::default(), rate: 0.0, changes: vec![] }
+    }
+
+    fn allocate(&mut self, second: usize, now: Instant, estimate: u64) -> u64 {
+        let mut grants = Vec::new();
+        let allocation = self.allocator.allocate(now, estimate, &self.requests, &mut grants);
+        self.changes.resize(second + 1, 0);
+        for (request, grant) in self.requests.iter_mut().zip(grants) {
+            self.changes[second] += u32::from(request.current != grant);
+            request.current = grant;
+        }
+        self.rate = allocation.granted as f64 + 48_000.0;
+        allocation.wanted
+    }
 }
 
 impl Source {
@@ -57,6 +95,7 @@ impl Source {
         match self {
             Self::Elastic(most) => estimate.min(*most),
             Self::Fixed(rate) => *rate,
+            Self::Allocated(subscriptions) => subscriptions.rate,
             Self::Layers(rates) => rates.iter().copied().filter(|rate| *rate <= estimate).fold(0.0, f64::max),
         }
     }
@@ -208,10 +247,17 @@ impl World {
         second.estimate = self.congestion.bitrate() as f64;
     }
 
-    /// Audio each 20 ms; video 30 times a second, every fourth frame twice as large.
+    /// Audio each 20 ms; video 30 times a second.
     fn produce(&mut self) {
         if self.now.is_multiple_of(20 * MS) {
             self.send(AUDIO);
+        }
+        if let Source::Allocated(subscriptions) = &mut self.source
+            && self.now.is_multiple_of(100 * MS)
+        {
+            let (at, estimate) = (self.epoch + Duration::from_micros(self.now), self.congestion.bitrate());
+            let wanted = subscriptions.allocate((self.now / SECOND) as usize, at, estimate);
+            self.congestion.set_wanted(wanted);
         }
         let audio = f64::from(AUDIO) * 8.0 * 50.0;
         self.credit += (self.source.rate(self.estimate()) - audio).max(0.0) / 8e3;
