@@ -4,11 +4,13 @@
 //! A focus sends layers, which seldom fill the estimate. So an estimate grows only on evidence (what arrives, a probe), and
 //! what little is sent does not drag it down.
 
+use self::burst::Bursts;
 use self::delay::{Delay, Usage};
 use self::loss::Loss;
 use self::rate::Rate;
 use super::sent::{Fate, PacketResult};
 
+mod burst;
 mod delay;
 mod loss;
 mod rate;
@@ -61,9 +63,7 @@ pub struct Estimator {
     arrived: Rate,
     sent: Rate,
     rtt_us: u32,
-    /// µs per byte at which bursts come through, smoothed; 0 if unknown.
-    burst_pace: f64,
-    burst: Burst,
+    bursts: Bursts,
     usage: Usage,
     updated_us: u64,
     backed_off_us: u64,
@@ -72,24 +72,6 @@ pub struct Estimator {
     /// The newest packet that this feedback told of.
     newest_us: u64,
 }
-
-/// Packets sent at one instant, and the time between the first and the last of them at the receiver.
-#[derive(Debug, Default)]
-struct Burst {
-    sent_us: u64,
-    first: i64,
-    last: i64,
-    /// Without the first packet.
-    bytes: u32,
-    packets: u16,
-}
-
-/// Fewer say little about a rate.
-const BURST_PACKETS: u16 = 4;
-/// Weight of one burst.
-const BURST_SHARE: f64 = 0.2;
-/// The resolution of arrival times.
-const TICK_US: i64 = 250;
 
 impl Default for Estimator {
     fn default() -> Self {
@@ -101,8 +83,7 @@ impl Default for Estimator {
             arrived: Rate::default(),
             sent: Rate::default(),
             rtt_us: 100_000,
-            burst_pace: 0.0,
-            burst: Burst::default(),
+            bursts: Bursts::default(),
             usage: Usage::Normal,
             updated_us: 0,
             backed_off_us: 0,
@@ -124,7 +105,7 @@ impl Estimator {
 
     /// How fast whole bursts came through, 0 if unknown.
     pub fn burst_bps(&self) -> f64 {
-        if self.burst_pace > 0.0 { 8e6 / self.burst_pace } else { 0.0 }
+        self.bursts.bitrate()
     }
 
     /// Since when feedback is awaited or came.
@@ -132,17 +113,14 @@ impl Estimator {
         self.feedback_us
     }
 
-    pub fn arrived_bps(&self) -> Option<f64> {
-        self.arrived.recent()
-    }
-
     /// When it last went down because of congestion; 0: never.
     pub fn backed_off_us(&self) -> u64 {
         self.backed_off_us
     }
 
-    pub fn queue_us(&self) -> i64 {
-        self.delay.queue_us()
+    /// Whether that was our doing, as far as can be told.
+    pub fn congested_by_us(&self) -> bool {
+        self.uses(USED) || self.severe()
     }
 
     /// The fate of one packet. Call [`Self::update`] after the last one of a feedback message.
@@ -155,10 +133,10 @@ impl Estimator {
                 self.newest_us = self.newest_us.max(result.sent_us);
                 if !self.delay.arrived(result.sent_us, at, now_us.saturating_sub(result.sent_us)) {
                     self.arrived.reset();
-                    self.burst = Burst::default();
+                    self.bursts.reset();
                 }
                 self.arrived.add(at, result.bytes);
-                self.train(result, at);
+                self.bursts.arrived(result.sent_us, at, result.bytes);
             }
             Fate::Lost => self.loss.count(true),
             // What arrived in that time cannot be known.
@@ -254,7 +232,7 @@ impl Estimator {
         let Some(arrived) = self.arrived.recent() else { return };
         let queue = self.delay.queue_us() as f64 / 1e6;
         let mut target = arrived * (BACK_OFF - (queue / 2.0).min(DRAIN_MAX));
-        if self.uses(USED) || self.severe() {
+        if self.congested_by_us() {
             let similar = self.ceiling.filter(|ceiling| (CEILING.0..CEILING.1).contains(&(arrived / ceiling)));
             self.ceiling = Some(similar.map_or(arrived, |ceiling| 0.7 * ceiling + 0.3 * arrived));
         } else {
@@ -282,30 +260,5 @@ impl Estimator {
             GROWTH * self.estimate
         };
         self.estimate += per_second * elapsed;
-    }
-
-    /// Bursts measure the bottleneck for nothing: their packets leave at one instant and arrive at its pace.
-    fn train(&mut self, result: &PacketResult, at: i64) {
-        if result.sent_us == self.burst.sent_us && at >= self.burst.last {
-            self.burst.last = at;
-            self.burst.bytes += u32::from(result.bytes);
-            self.burst.packets += 1;
-            return;
-        }
-        let done = std::mem::replace(
-            &mut self.burst,
-            Burst { sent_us: result.sent_us, first: at, last: at, bytes: 0, packets: 1 },
-        );
-        if done.packets < BURST_PACKETS || done.bytes == 0 {
-            return;
-        }
-        let spread = done.last - done.first;
-        let pace = spread.max(TICK_US) as f64 / f64::from(done.bytes);
-        if self.burst_pace == 0.0 {
-            self.burst_pace = pace;
-        } else if spread > TICK_US || pace < self.burst_pace {
-            // Within one tick a small burst tells only that it was at least so fast.
-            self.burst_pace += BURST_SHARE * (pace - self.burst_pace);
-        }
     }
 }

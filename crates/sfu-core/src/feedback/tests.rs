@@ -108,6 +108,28 @@ fn sending_little_neither_lowers_nor_raises_it() {
 }
 
 #[test]
+fn others_short_bursts_cost_nothing_while_little_is_sent() {
+    let cross = (3..30).map(|burst| (2 * burst * SECOND, 2 * burst * SECOND + 500 * MS, 5.5 * M)).collect();
+    let mut world = World::new(Link { cross, ..Link::new(5.0 * M) }, Source::Fixed(0.3 * M), 4_000_000);
+    world.run(60 * SECOND);
+    world.print("bursts of others");
+    let least = world.seconds[5..60].iter().map(|second| second.estimate).fold(f64::MAX, f64::min);
+    figure(&format!("bursts of others while 0.3 of 5 Mbit/s is sent: never below {:.2} Mbit/s", least / M));
+    assert!(least >= 1.5 * M, "{least}");
+}
+
+#[test]
+fn every_third_feedback_lost() {
+    let mut world = World::new(Link::new(1.5 * M), Source::Elastic(3.0 * M), 3_000_000);
+    world.deaf = (0..200).map(|at| (at * 300 * MS, (at * 300 + 100) * MS)).collect();
+    world.run(60 * SECOND);
+    world.print("feedback lost");
+    let (lost, used) = (world.dropped(0, 60), world.throughput(10, 60) / 15e3);
+    figure(&format!("a third of the feedback lost on 1.5 Mbit/s: {used:.0} % used, own loss {:.2} %", lost * 100.0));
+    assert!(used >= 75.0 && lost <= 0.02, "{used} {lost}");
+}
+
+#[test]
 fn twenty_mbit_of_a_fast_link_soon() {
     let mut world =
         World::new(Link { queue_us: 50 * MS, ..Link::new(50.0 * M) }, Source::Elastic(20.0 * M), 24_000_000);
@@ -128,7 +150,7 @@ fn twenty_mbit_of_a_fast_link_soon() {
 fn two_seconds_without_feedback() {
     for deaf in [(30, 32), (30, 36)] {
         let mut world = World::new(Link::new(3.0 * M), Source::Fixed(1.5 * M), 5_000_000);
-        world.deaf = (deaf.0 * SECOND, deaf.1 * SECOND);
+        world.deaf = vec![(deaf.0 * SECOND, deaf.1 * SECOND)];
         world.run(30 * SECOND);
         let before = world.estimate();
         world.run(deaf.1 * SECOND + 100 * MS);
@@ -252,6 +274,42 @@ fn a_link_slower_than_the_start() {
 }
 
 #[test]
+fn links_of_all_kinds() {
+    let (mut least_used, mut most_lost, mut slowest) =
+        ((f64::MAX, String::new()), (0.0, String::new()), (0, String::new()));
+    let kinds = [0.5, 1.5, 4.0, 12.0].into_iter().flat_map(|rate| {
+        [5, 50, 150].into_iter().flat_map(move |delay| {
+            [50, 100, 250]
+                .into_iter()
+                .flat_map(move |interval| [0, 15].into_iter().map(move |jitter| (rate, delay, interval, jitter)))
+        })
+    });
+    for (rate, delay, interval, jitter) in kinds {
+        let link = Link { delay_us: delay * MS, jitter_us: jitter * MS, ..Link::new(rate * M) };
+        let mut world = World::new(link, Source::Elastic(20.0 * M), 20_000_000);
+        world.interval_us = interval * MS;
+        let reached =
+            world.run_until(60 * SECOND, |world| world.estimate() >= 0.85 * rate * M).unwrap_or(u64::MAX / MS) / MS;
+        world.run(60 * SECOND);
+        let name = format!("{rate} Mbit/s, {delay} ms one way, feedback each {interval} ms, {jitter} ms of jitter");
+        let (used, lost) = (world.throughput(15, 60) / rate / 1e4, world.dropped(0, 60) * 100.0);
+        if used < least_used.0 {
+            least_used = (used, name.clone());
+        }
+        if lost > most_lost.0 {
+            most_lost = (lost, name.clone());
+        }
+        if reached > slowest.0 {
+            slowest = (reached, name);
+        }
+    }
+    figure(&format!("of 72 links: least used {:.0} % ({})", least_used.0, least_used.1));
+    figure(&format!("of 72 links: most own loss {:.2} % ({})", most_lost.0, most_lost.1));
+    figure(&format!("of 72 links: slowest to 85 % {} ms ({})", slowest.0, slowest.1));
+    assert!(least_used.0 >= 60.0 && most_lost.0 <= 2.0 && slowest.0 <= 10_000);
+}
+
+#[test]
 fn a_short_queue() {
     let link = Link { queue_us: 40 * MS, ..Link::new(2.0 * M) };
     let mut world = World::new(link, Source::Elastic(5.0 * M), 5_000_000);
@@ -265,7 +323,7 @@ fn a_short_queue() {
 #[test]
 fn a_link_that_dies_is_left_alone() {
     let mut world = World::new(Link::new(3.0 * M), Source::Elastic(5.0 * M), 5_000_000);
-    world.deaf = (10 * SECOND, 40 * SECOND);
+    world.deaf = vec![(10 * SECOND, 40 * SECOND)];
     world.run(40 * SECOND);
     let silent = world.estimate();
     world.run(60 * SECOND);
@@ -277,7 +335,7 @@ fn a_link_that_dies_is_left_alone() {
 #[test]
 fn nothing_sent_costs_nothing() {
     let now = epoch();
-    let mut congestion = Congestion::new(now);
+    let mut congestion = Congestion::new(now, true);
     assert_eq!(congestion.deadline(), None);
     assert!(congestion.memory() <= 1200, "{}", congestion.memory());
     congestion.set_wanted(100_000);
@@ -298,11 +356,14 @@ fn memory_follows_the_rate() {
 
 #[test]
 fn the_receivers_estimate_counts_without_transport_wide_feedback() {
-    let mut congestion = Congestion::new(epoch());
+    let mut congestion = Congestion::new(epoch(), false);
     congestion.handle_remb(epoch(), 2_345_678);
     assert_eq!(congestion.bitrate(), 2_345_678);
     congestion.handle_remb(epoch(), u64::MAX);
     assert_eq!(congestion.bitrate(), MAX_BPS as u64);
+    congestion.set_wanted(u64::MAX);
+    assert_eq!((congestion.note_sent(epoch(), 1000), congestion.note_sent(epoch(), 1000)), (0, 0));
+    assert_eq!((congestion.poll_probe(epoch()), congestion.deadline()), (None, None));
     let mut world = World::new(Link::new(5.0 * M), Source::Fixed(1.0 * M), 2_000_000);
     world.run(5 * SECOND);
     let before = world.congestion.bitrate();

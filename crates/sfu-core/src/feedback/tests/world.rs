@@ -122,7 +122,7 @@ pub struct World {
     /// Feedback interval.
     pub interval_us: u64,
     /// No feedback arrives from, to.
-    pub deaf: (u64, u64),
+    pub deaf: Vec<(u64, u64)>,
     /// At these times the receiver's clock moves by this.
     pub clock: Vec<(u64, i64)>,
     pub seconds: Vec<Second>,
@@ -146,7 +146,7 @@ pub struct World {
 impl World {
     pub fn new(link: Link, source: Source, wanted: u64) -> Self {
         let epoch = epoch();
-        let mut congestion = Congestion::new(epoch);
+        let mut congestion = Congestion::new(epoch, true);
         congestion.set_wanted(wanted);
         Self {
             epoch,
@@ -155,7 +155,7 @@ impl World {
             source,
             congestion,
             interval_us: 100 * MS,
-            deaf: (0, 0),
+            deaf: vec![],
             clock: vec![],
             seconds: vec![Second::default()],
             random: ChaCha8Rng::seed_from_u64(7),
@@ -306,7 +306,7 @@ impl World {
         }
         while let Some((_, body)) = self.reports.front().filter(|(at, _)| *at <= now) {
             let feedback = Feedback::parse(body).expect("ours");
-            if !(self.deaf.0..self.deaf.1).contains(&now) {
+            if !self.deaf.iter().any(|(from, to)| (*from..*to).contains(&now)) {
                 assert!(self.congestion.handle_feedback(self.epoch + Duration::from_micros(now), &feedback));
             }
             self.reports.pop_front();
