@@ -1,8 +1,8 @@
 //! Send-side bandwidth estimation (after Google Congestion Control, draft-ietf-rmcat-gcc-02): the growth of the path's
 //! queue, loss, and what demonstrably arrives, made into one figure. Why not a library: `docs/bandwidth.md`.
 //!
-//! A focus sends layers, which seldom fill the estimate. So an estimate grows only on evidence (what arrives, a probe), and
-//! what little is sent does not drag it down.
+//! A focus sends layers, which seldom fill the estimate. So an estimate grows only on evidence (what arrives, a
+//! probe), and what little is sent does not drag it down.
 
 use self::burst::Bursts;
 use self::delay::{Delay, Usage};
@@ -27,7 +27,8 @@ const BACK_OFF: f64 = 0.85;
 const DRAIN_MAX: f64 = 0.2;
 /// Without a known ceiling, per second.
 const GROWTH: f64 = 0.08;
-/// Near the ceiling: half a packet per response time (draft-ietf-rmcat-gcc-02 §5.5), but at least this share per second.
+/// Near the ceiling: half a packet per response time (draft-ietf-rmcat-gcc-02 §5.5), but at least this share per
+/// second.
 const CAREFUL_BITS: f64 = 4_800.0;
 const CAREFUL_GROWTH: f64 = 0.02;
 /// What is near the ceiling, as shares of it; above it was none.

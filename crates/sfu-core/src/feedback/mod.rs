@@ -1,8 +1,8 @@
-//! What one peer's path carries, and how it is used: the send-side half of congestion control, for everything that one peer
-//! is sent together.
+//! What one peer's path carries, and how it is used: the send-side half of congestion control, for everything that
+//! one peer is sent together.
 //!
-//! [`Congestion`] is the whole of it for its owner; the parts know nothing of each other. It is made when media begin to
-//! flow. It sends nothing and reads no clock.
+//! [`Congestion`] is the whole of it for its owner; the parts know nothing of each other. It is made when media begin
+//! to flow. It sends nothing and reads no clock.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,8 @@ pub use probe::Probe;
 /// - asks [`may_send`](Self::may_send) before each video packet (audio never waits), and tells
 ///   [`note_sent`](Self::note_sent) of every RTP packet that leaves with a transport-wide number;
 /// - hands in feedback, and calls [`handle_timeout`](Self::handle_timeout) at [`deadline`](Self::deadline);
-/// - after either asks [`poll_probe`](Self::poll_probe) until `None`, and gives [`bitrate`](Self::bitrate) to the allocator.
+/// - after either asks [`poll_probe`](Self::poll_probe) until `None`, and gives [`bitrate`](Self::bitrate) to the
+/// allocator.
 #[derive(Debug)]
 pub struct Congestion {
     epoch: Instant,
@@ -52,7 +53,8 @@ const EXPIRE_US: u64 = 4_000_000;
 const PROBE_REGRET_US: u64 = 3_000_000;
 
 impl Congestion {
-    /// `transport_wide`: whether the peer negotiated transport-wide feedback. Without it there are no numbers and no probes.
+    /// `transport_wide`: whether the peer negotiated transport-wide feedback. Without it there are no numbers and no
+    /// probes.
     #[must_use]
     pub fn new(now: Instant, transport_wide: bool) -> Self {
         let mut congestion = Self {
@@ -73,7 +75,8 @@ impl Congestion {
         congestion
     }
 
-    /// What would be sent if the path carried everything, in bits per second, with the headroom that the allocator asks for.
+    /// What would be sent if the path carried everything, in bits per second, with the headroom that the allocator
+    /// asks for.
     pub fn set_wanted(&mut self, bitrate: u64) {
         self.wanted = bitrate as f64;
     }
@@ -91,7 +94,8 @@ impl Congestion {
         self.epoch + Duration::from_micros(self.pacer.next_at(self.micros(now)))
     }
 
-    /// An RTP packet leaves in a datagram of so many bytes; answers its transport-wide sequence number (0 if none are used).
+    /// An RTP packet leaves in a datagram of so many bytes; answers its transport-wide sequence number (0 if none are
+    /// used).
     #[inline]
     pub fn note_sent(&mut self, now: Instant, bytes: u16) -> u16 {
         let now_us = self.micros(now);
@@ -141,8 +145,8 @@ impl Congestion {
         whole
     }
 
-    /// The receiver's own estimate, in bits per second (draft-alvestrand-rmcat-remb). Counts only without transport-wide
-    /// feedback.
+    /// The receiver's own estimate, in bits per second (draft-alvestrand-rmcat-remb). Counts only without transport-
+    /// wide feedback.
     pub fn handle_remb(&mut self, now: Instant, bitrate: u64) {
         if !self.transport_wide {
             let now_us = self.micros(now);

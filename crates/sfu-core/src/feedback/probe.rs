@@ -1,5 +1,5 @@
-//! Asking the path for more than is sent: short trains of padding or retransmissions, sent only while more is wanted than
-//! the estimate grants.
+//! Asking the path for more than is sent: short trains of padding or retransmissions, sent only while more is wanted
+//! than the estimate grants.
 
 use super::estimator::{MAX_BPS, START_BPS};
 use super::sent::{Fate, PacketResult, ProbeId};
@@ -74,7 +74,8 @@ struct Tally {
     last_arrival: i64,
 }
 
-/// Parts and the time between them: 15 ms from the first to the last, a measure that 250 µs ticks can tell, and few wake-ups.
+/// Parts and the time between them: 15 ms from the first to the last, a measure that 250 µs ticks can tell, and few
+/// wake-ups.
 const PARTS: u8 = 4;
 const PART_US: u64 = 5_000;
 /// Packets of a part, or its spread at the receiver says nothing.
@@ -82,7 +83,8 @@ const PART_PACKETS_MIN: u8 = 2;
 /// The first two, as shares of the start rate; then twice what was found.
 const FIRST: [f64; 2] = [3.0, 6.0];
 const STEP: f64 = 2.0;
-/// After one that found nothing: just enough to see that the path has widened, for it fills a queue that is full already.
+/// After one that found nothing: just enough to see that the path has widened, for it fills a queue that is full
+/// already.
 const STEP_AGAIN: f64 = 1.5;
 /// A probe beyond what is wanted shows nothing of use.
 const WANTED: f64 = 1.2;

@@ -1,4 +1,5 @@
-//! The closed loop: sender, bottleneck, receiver. `cargo test -p sfu-core --lib feedback -- --nocapture` prints the figures.
+//! The closed loop: sender, bottleneck, receiver. `cargo test -p sfu-core --lib feedback -- --nocapture` prints the
+//! figures.
 
 use std::time::Duration;
 
@@ -33,7 +34,8 @@ fn a_link_of_1500_kbit_is_found_within_ten_seconds() {
         let reached = reached.expect("reached");
         let queue_ms = world.seconds[5..].iter().map(|second| second.queue_max_us).max().unwrap_or(0) / MS;
         figure(&format!(
-            "1.5 Mbit/s, {queue} ms of queue, feedback each {interval} ms: 85 % after {} ms, own loss {:.2} %, then {used:.0} % used, queue at most {queue_ms} ms",
+            "1.5 Mbit/s, {queue} ms of queue, feedback each {interval} ms: 85 % after {} ms, own loss {:.2} %, \
+             then {used:.0} % used, queue at most {queue_ms} ms",
             reached / MS,
             lost * 100.0,
         ));
@@ -56,7 +58,8 @@ fn a_link_that_halves_is_followed_within_1500_ms() {
         world.print("halves");
         let (lost, used) = (world.dropped(0, 100), world.throughput(35, 60) / 7.5e3);
         figure(&format!(
-            "halves with {queue} ms of queue: sends no more than the new rate after {} ms, loss overall {:.2} %, {used:.0} % used; 85 % again after {:?} ms",
+            "halves with {queue} ms of queue: sends no more than the new rate after {} ms, loss overall {:.2} %, \
+             {used:.0} % used; 85 % again after {:?} ms",
             reacted / MS,
             lost * 100.0,
             back.map(|at| at / MS),
@@ -195,7 +198,8 @@ fn layers_settle_without_loss() {
     world.print("layers");
     let (lost, used) = (world.dropped(0, 120), world.throughput(10, 120));
     figure(&format!(
-        "layers on 1.5 Mbit/s: 85 % after {:?} ms, own loss {:.2} %, {:.2} Mbit/s arrive of a layer of 1.2; {} parts of probes in 120 s",
+        "layers on 1.5 Mbit/s: 85 % after {:?} ms, own loss {:.2} %, {:.2} Mbit/s arrive of a layer \
+             of 1.2; {} parts of probes in 120 s",
         reached.map(|at| at / MS),
         lost * 100.0,
         used / M,
@@ -215,7 +219,8 @@ fn what_the_allocator_grants_settles() {
         let (early, late) = (&subscriptions.changes[..20], &subscriptions.changes[20..]);
         let (used, late) = (world.throughput(20, 120), late.iter().sum::<u32>());
         figure(&format!(
-            "{videos} videos of three layers on {rate} Mbit/s: {:.2} Mbit/s arrive, own loss {:.2} %, {} changes of layer in 20 s, then {late} in 100 s; held for {} ms at most",
+            "{videos} videos of three layers on {rate} Mbit/s: {:.2} Mbit/s arrive, own loss {:.2} %, \
+             {} changes of layer in 20 s, then {late} in 100 s; held for {} ms at most",
             used / M,
             world.dropped(0, 120) * 100.0,
             early.iter().sum::<u32>(),

@@ -14,8 +14,8 @@ pub enum Usage {
     Under,
 }
 
-/// See the module. Send times are ours, arrival times the receiver's: their difference has an unknown constant, and only
-/// changes mean something.
+/// See the module. Send times are ours, arrival times the receiver's: their difference has an unknown constant, and
+/// only changes mean something.
 #[derive(Debug)]
 pub struct Delay {
     /// The packet with the least delay in the slot that is open, and the slot's end; 0: none is.
