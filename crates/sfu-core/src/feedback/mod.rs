@@ -19,12 +19,10 @@ pub mod sent;
 
 pub use probe::Probe;
 
-/// See the module. The owner
-/// - asks [`may_send`](Self::may_send) before each video packet (audio never waits), and tells
-///   [`note_sent`](Self::note_sent) of every RTP packet that leaves with a transport-wide number;
-/// - hands in feedback, and calls [`handle_timeout`](Self::handle_timeout) at [`deadline`](Self::deadline);
-/// - after either asks [`poll_probe`](Self::poll_probe) until `None`, and gives [`bitrate`](Self::bitrate) to the
-/// allocator.
+/// See the module. The owner asks [`may_send`](Self::may_send) before each video packet (audio never waits) and tells
+/// [`note_sent`](Self::note_sent) of every RTP packet that leaves. It hands in feedback, and calls
+/// [`handle_timeout`](Self::handle_timeout) at [`deadline`](Self::deadline). After either it asks
+/// [`poll_probe`](Self::poll_probe) until `None`, even if it cannot pad, and gives [`bitrate`](Self::bitrate) to the allocator.
 #[derive(Debug)]
 pub struct Congestion {
     epoch: Instant,

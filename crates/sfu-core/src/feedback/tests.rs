@@ -100,7 +100,7 @@ fn sending_little_neither_lowers_nor_raises_it() {
     world.run(60 * SECOND);
     world.print("little, then much");
     figure(&format!(
-        "30 s of 0.3 Mbit/s: estimate {:.2} Mbit/s; then 4 wanted of a 5 Mbit/s link: 3.4 after {:?} ms, own loss {:.2} %",
+        "30 s of 0.3 Mbit/s: estimate {:.2} Mbit/s; then 4 wanted of 5: 3.4 after {:?} ms, own loss {:.2} %",
         idle / M,
         reached.map(|at| at / MS),
         world.dropped(30, 60) * 100.0
