@@ -1,8 +1,8 @@
 //! Who gets what of one subscriber's bandwidth: a function of the estimate and of what its subscriptions want.
 //!
 //! Audio always. Then each video its smallest layer, in the order of priority; what does not fit even so pauses. Then
-//! upgrades, one layer for each in turn. Down at once; up only when the estimate has borne it for a while, with headroom: a
-//! layer that comes and goes is worse than one that never came.
+//! upgrades, one layer for each in turn. Down at once; up only when the estimate has borne it for a while, with
+//! headroom: a layer that comes and goes is worse than one that never came.
 
 use std::time::{Duration, Instant};
 
@@ -59,8 +59,8 @@ pub struct Allocator {
 }
 
 impl Allocator {
-    /// Writes to `grants` which layer each request gets; `None` where one is wanted means a pause for want of bandwidth.
-    /// Deterministic; requests of equal priority are served in their order.
+    /// Writes to `grants` which layer each request gets; `None` where one is wanted means a pause for want of
+    /// bandwidth. Deterministic; requests of equal priority are served in their order.
     pub fn allocate(
         &mut self,
         now: Instant,
@@ -116,8 +116,8 @@ fn share(estimate: u64, raise: u64, requests: &[Request], grants: &mut Vec<Optio
         }
     }
     order.sort_by_key(|index| std::cmp::Reverse(requests[usize::from(*index)].priority));
-    // Round by round: first the smallest of each, then the next. Who did not get his smallest gets nothing, and who could not be raised
-    // is not tried again, so each round has fewer.
+    // Round by round: first the smallest of each, then the next. Who did not get his smallest gets nothing, and who
+    // could not be raised is not tried again, so each round has fewer.
     let mut round = 0;
     while !order.is_empty() {
         order.retain(|index| {

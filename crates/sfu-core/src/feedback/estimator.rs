@@ -1,14 +1,16 @@
 //! Send-side bandwidth estimation (after Google Congestion Control, draft-ietf-rmcat-gcc-02): the growth of the path's
 //! queue, loss, and what demonstrably arrives, made into one figure. Why not a library: `docs/bandwidth.md`.
 //!
-//! A focus sends layers, which seldom fill the estimate. So an estimate grows only on evidence (what arrives, a probe), and
-//! what little is sent does not drag it down.
+//! A focus sends layers, which seldom fill the estimate. So an estimate grows only on evidence (what arrives, a
+//! probe), and what little is sent does not drag it down.
 
+use self::burst::Bursts;
 use self::delay::{Delay, Usage};
 use self::loss::Loss;
 use self::rate::Rate;
 use super::sent::{Fate, PacketResult};
 
+mod burst;
 mod delay;
 mod loss;
 mod rate;
@@ -25,7 +27,8 @@ const BACK_OFF: f64 = 0.85;
 const DRAIN_MAX: f64 = 0.2;
 /// Without a known ceiling, per second.
 const GROWTH: f64 = 0.08;
-/// Near the ceiling: half a packet per response time (draft-ietf-rmcat-gcc-02 §5.5), but at least this share per second.
+/// Near the ceiling: half a packet per response time (draft-ietf-rmcat-gcc-02 §5.5), but at least this share per
+/// second.
 const CAREFUL_BITS: f64 = 4_800.0;
 const CAREFUL_GROWTH: f64 = 0.02;
 /// What is near the ceiling, as shares of it; above it was none.
@@ -61,9 +64,7 @@ pub struct Estimator {
     arrived: Rate,
     sent: Rate,
     rtt_us: u32,
-    /// How fast bursts come through, 0 if unknown.
-    burst_bps: f64,
-    burst: Burst,
+    bursts: Bursts,
     usage: Usage,
     updated_us: u64,
     backed_off_us: u64,
@@ -72,22 +73,6 @@ pub struct Estimator {
     /// The newest packet that this feedback told of.
     newest_us: u64,
 }
-
-/// Packets sent at one instant, and the time between the first and the last of them at the receiver.
-#[derive(Debug, Default)]
-struct Burst {
-    sent_us: u64,
-    first: i64,
-    last: i64,
-    /// Without the first packet.
-    bytes: u32,
-    packets: u16,
-}
-
-/// Fewer say little about a rate.
-const BURST_PACKETS: u16 = 4;
-/// The resolution of arrival times.
-const TICK_US: i64 = 250;
 
 impl Default for Estimator {
     fn default() -> Self {
@@ -99,8 +84,7 @@ impl Default for Estimator {
             arrived: Rate::default(),
             sent: Rate::default(),
             rtt_us: 100_000,
-            burst_bps: 0.0,
-            burst: Burst::default(),
+            bursts: Bursts::default(),
             usage: Usage::Normal,
             updated_us: 0,
             backed_off_us: 0,
@@ -122,7 +106,7 @@ impl Estimator {
 
     /// How fast whole bursts came through, 0 if unknown.
     pub fn burst_bps(&self) -> f64 {
-        self.burst_bps
+        self.bursts.bitrate()
     }
 
     /// Since when feedback is awaited or came.
@@ -130,17 +114,14 @@ impl Estimator {
         self.feedback_us
     }
 
-    pub fn arrived_bps(&self) -> Option<f64> {
-        self.arrived.recent()
-    }
-
     /// When it last went down because of congestion; 0: never.
     pub fn backed_off_us(&self) -> u64 {
         self.backed_off_us
     }
 
-    pub fn queue_us(&self) -> i64 {
-        self.delay.queue_us()
+    /// Whether that was our doing, as far as can be told.
+    pub fn congested_by_us(&self) -> bool {
+        self.uses(USED) || self.severe()
     }
 
     /// The fate of one packet. Call [`Self::update`] after the last one of a feedback message.
@@ -153,10 +134,10 @@ impl Estimator {
                 self.newest_us = self.newest_us.max(result.sent_us);
                 if !self.delay.arrived(result.sent_us, at, now_us.saturating_sub(result.sent_us)) {
                     self.arrived.reset();
-                    self.burst = Burst::default();
+                    self.bursts.reset();
                 }
                 self.arrived.add(at, result.bytes);
-                self.train(result, at);
+                self.bursts.arrived(result.sent_us, at, result.bytes);
             }
             Fate::Lost => self.loss.count(true),
             // What arrived in that time cannot be known.
@@ -252,7 +233,7 @@ impl Estimator {
         let Some(arrived) = self.arrived.recent() else { return };
         let queue = self.delay.queue_us() as f64 / 1e6;
         let mut target = arrived * (BACK_OFF - (queue / 2.0).min(DRAIN_MAX));
-        if self.uses(USED) || self.severe() {
+        if self.congested_by_us() {
             let similar = self.ceiling.filter(|ceiling| (CEILING.0..CEILING.1).contains(&(arrived / ceiling)));
             self.ceiling = Some(similar.map_or(arrived, |ceiling| 0.7 * ceiling + 0.3 * arrived));
         } else {
@@ -280,26 +261,5 @@ impl Estimator {
             GROWTH * self.estimate
         };
         self.estimate += per_second * elapsed;
-    }
-
-    /// Bursts measure the bottleneck for nothing: their packets leave at one instant and arrive at its pace.
-    fn train(&mut self, result: &PacketResult, at: i64) {
-        if result.sent_us == self.burst.sent_us && at >= self.burst.last {
-            self.burst.last = at;
-            self.burst.bytes += u32::from(result.bytes);
-            self.burst.packets += 1;
-            return;
-        }
-        let done = std::mem::replace(
-            &mut self.burst,
-            Burst { sent_us: result.sent_us, first: at, last: at, bytes: 0, packets: 1 },
-        );
-        if done.packets >= BURST_PACKETS {
-            let spread = (done.last - done.first).max(TICK_US);
-            let rate = f64::from(done.bytes) * 8e6 / spread as f64;
-            // Down at once, up slowly.
-            let share = if rate < self.burst_bps || self.burst_bps == 0.0 { 1.0 } else { 0.1 };
-            self.burst_bps += share * (rate - self.burst_bps);
-        }
     }
 }

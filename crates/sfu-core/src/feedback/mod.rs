@@ -1,8 +1,8 @@
-//! What one peer's path carries, and how it is used: the send-side half of congestion control, for everything that one peer
-//! is sent together.
+//! What one peer's path carries, and how it is used: the send-side half of congestion control, for everything that
+//! one peer is sent together.
 //!
-//! [`Congestion`] is the whole of it for its owner; the parts know nothing of each other. It is made when media begin to
-//! flow. It sends nothing and reads no clock.
+//! [`Congestion`] is the whole of it for its owner; the parts know nothing of each other. It is made when media begin
+//! to flow. It sends nothing and reads no clock.
 
 use std::time::{Duration, Instant};
 
@@ -19,22 +19,25 @@ pub mod sent;
 
 pub use probe::Probe;
 
-/// See the module. The owner
-/// - asks [`may_send`](Self::may_send) before each video packet (audio never waits), and tells
-///   [`note_sent`](Self::note_sent) of every RTP packet that leaves with a transport-wide number;
-/// - hands in feedback, and calls [`handle_timeout`](Self::handle_timeout) at [`deadline`](Self::deadline);
-/// - after either asks [`poll_probe`](Self::poll_probe) until `None`, and gives [`bitrate`](Self::bitrate) to the allocator.
+/// See the module. The owner asks [`may_send`](Self::may_send) before each video packet (audio never waits) and tells
+/// [`note_sent`](Self::note_sent) of every RTP packet that leaves. It hands in feedback, and calls
+/// [`handle_timeout`](Self::handle_timeout) at [`deadline`](Self::deadline). After either it asks
+/// [`poll_probe`](Self::poll_probe) until `None`, even if it cannot pad, and gives [`bitrate`](Self::bitrate) to the allocator.
 #[derive(Debug)]
 pub struct Congestion {
     epoch: Instant,
+    /// The last send time, and the same in microseconds: packets leave in bursts.
+    last: (Instant, u64),
     log: SentLog,
     estimator: Estimator,
     prober: Prober,
     pacer: Pacer,
     /// Bits per second.
     wanted: f64,
-    /// Transport-wide feedback came at least once.
+    /// Transport-wide feedback was negotiated; else only the receiver's own estimate counts.
     transport_wide: bool,
+    /// It came at least once.
+    heard: bool,
     /// Feedback fails to come.
     silent: bool,
     /// The last packet left.
@@ -48,16 +51,20 @@ const EXPIRE_US: u64 = 4_000_000;
 const PROBE_REGRET_US: u64 = 3_000_000;
 
 impl Congestion {
+    /// `transport_wide`: whether the peer negotiated transport-wide feedback. Without it there are no numbers and no
+    /// probes.
     #[must_use]
-    pub fn new(now: Instant) -> Self {
+    pub fn new(now: Instant, transport_wide: bool) -> Self {
         let mut congestion = Self {
             epoch: now,
+            last: (now, 0),
             log: SentLog::default(),
             estimator: Estimator::default(),
             prober: Prober::default(),
             pacer: Pacer::default(),
             wanted: 0.0,
-            transport_wide: false,
+            transport_wide,
+            heard: false,
             silent: false,
             sent_us: 0,
             probe_raised_us: 0,
@@ -66,7 +73,8 @@ impl Congestion {
         congestion
     }
 
-    /// What would be sent if the path carried everything, in bits per second, with the headroom that the allocator asks for.
+    /// What would be sent if the path carried everything, in bits per second, with the headroom that the allocator
+    /// asks for.
     pub fn set_wanted(&mut self, bitrate: u64) {
         self.wanted = bitrate as f64;
     }
@@ -84,15 +92,20 @@ impl Congestion {
         self.epoch + Duration::from_micros(self.pacer.next_at(self.micros(now)))
     }
 
-    /// An RTP packet leaves in a datagram of so many bytes; answers its transport-wide sequence number.
+    /// An RTP packet leaves in a datagram of so many bytes; answers its transport-wide sequence number (0 if none are
+    /// used).
     #[inline]
     pub fn note_sent(&mut self, now: Instant, bytes: u16) -> u16 {
         let now_us = self.micros(now);
+        self.last = (now, now_us);
+        self.pacer.spend(now_us, bytes);
+        if !self.transport_wide {
+            return 0;
+        }
         if self.log.in_flight() == 0 {
             self.estimator.begin(now_us);
         }
         self.sent_us = now_us;
-        self.pacer.spend(now_us, bytes);
         let probe = self.prober.mark(now_us, bytes);
         self.log.note(now_us, bytes, probe)
     }
@@ -112,7 +125,7 @@ impl Congestion {
         if !told {
             return whole;
         }
-        self.transport_wide = true;
+        self.heard = true;
         let backed_off = self.estimator.backed_off_us();
         self.estimator.update(now_us, self.wanted);
         self.finish_probe(now_us);
@@ -120,7 +133,7 @@ impl Congestion {
             self.prober.encourage(now_us);
         }
         if self.estimator.backed_off_us() != backed_off {
-            self.prober.congested(now_us);
+            self.prober.congested(now_us, self.estimator.congested_by_us());
             if now_us < self.probe_raised_us + PROBE_REGRET_US {
                 self.prober.regret(now_us);
                 self.probe_raised_us = 0;
@@ -130,8 +143,8 @@ impl Congestion {
         whole
     }
 
-    /// The receiver's own estimate, in bits per second (draft-alvestrand-rmcat-remb). Counts only as long as no
-    /// transport-wide feedback came.
+    /// The receiver's own estimate, in bits per second (draft-alvestrand-rmcat-remb). Counts only without transport-
+    /// wide feedback.
     pub fn handle_remb(&mut self, now: Instant, bitrate: u64) {
         if !self.transport_wide {
             let now_us = self.micros(now);
@@ -144,7 +157,7 @@ impl Congestion {
     pub fn handle_timeout(&mut self, now: Instant) {
         let now_us = self.micros(now);
         self.finish_probe(now_us);
-        if self.transport_wide && self.log.in_flight() > 0 && self.estimator.silent(now_us) {
+        if self.heard && self.log.in_flight() > 0 && self.estimator.silent(now_us) {
             self.silent = true;
             self.set_pace();
         }
@@ -156,9 +169,9 @@ impl Congestion {
     /// When [`handle_timeout`](Self::handle_timeout) and [`poll_probe`](Self::poll_probe) have something to do.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        let probe = self.prober.deadline(self.estimator.bitrate(), self.wanted);
+        let probe = self.prober.deadline(self.estimator.bitrate(), self.wanted_now());
         let silence = (self.log.in_flight() > 0).then(|| {
-            let silent = self.transport_wide.then(|| self.estimator.silent_at());
+            let silent = self.heard.then(|| self.estimator.silent_at());
             silent.map_or(self.sent_us + EXPIRE_US, |at| at.min(self.sent_us + EXPIRE_US))
         });
         let micros = probe.into_iter().chain(silence).min()?;
@@ -168,7 +181,7 @@ impl Congestion {
     /// Padding or retransmissions to send now. They are noted like any packet; what is not sent costs only the probe.
     pub fn poll_probe(&mut self, now: Instant) -> Option<Probe> {
         let now_us = self.micros(now);
-        self.prober.poll(now_us, self.estimator.bitrate(), self.wanted)
+        self.prober.poll(now_us, self.estimator.bitrate(), self.wanted_now())
     }
 
     /// What the path carries, in bits per second.
@@ -195,6 +208,11 @@ impl Congestion {
         size_of::<Self>() + self.log.memory()
     }
 
+    /// Nothing is probed for while nothing flows.
+    fn wanted_now(&self) -> f64 {
+        if self.log.in_flight() > 0 { self.wanted } else { 0.0 }
+    }
+
     fn finish_probe(&mut self, now_us: u64) {
         if let Some(found) = self.prober.finish(now_us)
             && self.estimator.probed(now_us, found.bitrate)
@@ -210,6 +228,9 @@ impl Congestion {
 
     #[inline]
     fn micros(&self, now: Instant) -> u64 {
+        if now == self.last.0 {
+            return self.last.1;
+        }
         now.saturating_duration_since(self.epoch).as_micros() as u64
     }
 }

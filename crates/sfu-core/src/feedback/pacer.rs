@@ -1,5 +1,5 @@
-//! When the next packet may leave. Whole frames leave at once, for that is what batching lives on; only a burst that would
-//! fill a slow link's queue (a key frame) is spread.
+//! When the next packet may leave. Whole frames leave at once, for that is what batching lives on; only a burst that
+//! would fill a slow link's queue (a key frame) is spread.
 
 /// A virtual bucket (the generic cell rate algorithm): it says when the link will have drained what was sent. Times are
 /// microseconds since the owner's epoch.
@@ -51,8 +51,8 @@ impl Pacer {
         }
     }
 
-    /// When [`Self::allows`] will say yes: not before half of the burst has drained, so that what was held leaves in few
-    /// batches and not packet by packet.
+    /// When [`Self::allows`] will say yes: not before half of the burst has drained, so that what was held leaves in
+    /// few batches and not packet by packet.
     #[must_use]
     pub fn next_at(&self, now_us: u64) -> u64 {
         if self.allows(now_us) {

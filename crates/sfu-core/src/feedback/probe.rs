@@ -1,5 +1,5 @@
-//! Asking the path for more than is sent: short trains of padding or retransmissions, sent only while more is wanted than
-//! the estimate grants.
+//! Asking the path for more than is sent: short trains of padding or retransmissions, sent only while more is wanted
+//! than the estimate grants.
 
 use super::estimator::{MAX_BPS, START_BPS};
 use super::sent::{Fate, PacketResult, ProbeId};
@@ -74,7 +74,8 @@ struct Tally {
     last_arrival: i64,
 }
 
-/// Parts and the time between them: 15 ms from the first to the last, a measure that 250 µs ticks can tell, and few wake-ups.
+/// Parts and the time between them: 15 ms from the first to the last, a measure that 250 µs ticks can tell, and few
+/// wake-ups.
 const PARTS: u8 = 4;
 const PART_US: u64 = 5_000;
 /// Packets of a part, or its spread at the receiver says nothing.
@@ -82,6 +83,9 @@ const PART_PACKETS_MIN: u8 = 2;
 /// The first two, as shares of the start rate; then twice what was found.
 const FIRST: [f64; 2] = [3.0, 6.0];
 const STEP: f64 = 2.0;
+/// After one that found nothing: just enough to see that the path has widened, for it fills a queue that is full
+/// already.
+const STEP_AGAIN: f64 = 1.5;
 /// A probe beyond what is wanted shows nothing of use.
 const WANTED: f64 = 1.2;
 /// Results come within a round trip and a feedback interval.
@@ -89,6 +93,8 @@ const RESULT_US: u64 = 1_000_000;
 /// After one that found nothing; doubled each time.
 const INTERVAL_US: u64 = 2_500_000;
 const INTERVAL_MAX_US: u64 = 20_000_000;
+/// ... and after others congested the path for a moment.
+const OTHERS_US: u64 = 1_000_000;
 /// Share of packets that must have arrived (libwebrtc: 80 %).
 const ARRIVED_PERCENT: u32 = 80;
 /// Less than this of what was sent came through: the path is full (libwebrtc).
@@ -194,9 +200,10 @@ impl Prober {
         self.next_us = if more || usize::from(self.started) < FIRST.len() { now_us } else { now_us + INTERVAL_US };
     }
 
-    /// The path is congested: nothing before a while.
-    pub fn congested(&mut self, now_us: u64) {
-        self.next_us = self.next_us.max(now_us + INTERVAL_US);
+    /// The path is congested, by us or by others: nothing before a while.
+    pub fn congested(&mut self, now_us: u64, by_us: bool) {
+        let rest = if by_us { INTERVAL_US } else { OTHERS_US };
+        self.next_us = self.next_us.max(now_us + rest);
     }
 
     /// What it found did not last: it was no success.
@@ -222,6 +229,7 @@ impl Prober {
     fn begin(&mut self, now_us: u64, estimate: f64, wanted: f64) {
         let tried = match FIRST.get(usize::from(self.started)) {
             Some(factor) => (factor * START_BPS).max(STEP * estimate),
+            None if self.interval_us > INTERVAL_US => STEP_AGAIN * estimate,
             None => STEP * estimate,
         };
         self.started = self.started.saturating_add(1);

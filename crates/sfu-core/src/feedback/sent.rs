@@ -36,8 +36,8 @@ pub struct PacketResult {
     pub probe: Option<ProbeId>,
 }
 
-/// See the module. Times are microseconds since the owner's epoch. Memory: none before the first packet, then 8 bytes for
-/// each packet that no feedback has passed yet, that is some 0.2 s of traffic.
+/// See the module. Times are microseconds since the owner's epoch. Memory: none before the first packet, then 8 bytes
+/// for each packet that no feedback has passed yet, that is some 0.2 s of traffic.
 #[derive(Debug, Default)]
 pub struct SentLog {
     /// Its length is 0 or a power of two; packet `n` is at `n % length`.
@@ -70,8 +70,8 @@ enum State {
 
 /// Half a kilobyte: one feedback interval and round trip of a gallery's smallest layers.
 const RING_MIN: usize = 64;
-/// 128 KiB. Without any feedback it covers [`HISTORY_US`] at 11,000 packets (96 Mbit) a second, and it stays well below the
-/// 32,768 where sequence numbers become ambiguous.
+/// 128 KiB. Without any feedback it covers [`HISTORY_US`] at 11,000 packets (96 Mbit) a second, and it stays well
+/// below the 32,768 where sequence numbers become ambiguous.
 const RING_MAX: usize = 16_384;
 /// A packet whose fate is open for so long makes room for new ones.
 const HISTORY_US: u64 = 1_500_000;
@@ -103,8 +103,9 @@ impl SentLog {
         self.ring.capacity() * size_of::<Entry>()
     }
 
-    /// Tells what `feedback` decides: every packet at most once, in the order of sending as far as it arrived so. Numbers that were
-    /// never sent, or were told before, are passed over. Answers whether the message was well formed.
+    /// Tells what `feedback` decides: every packet at most once, in the order of sending as far as it arrived so.
+    /// Numbers that were never sent, or were told before, are passed over. Answers whether the message was well
+    /// formed.
     pub fn resolve(&mut self, now_us: u64, feedback: &Feedback<'_>, mut each: impl FnMut(PacketResult)) -> bool {
         let follows = self.number.is_some_and(|last| last.wrapping_add(1) == feedback.number);
         self.number = Some(feedback.number);

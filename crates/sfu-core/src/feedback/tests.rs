@@ -1,4 +1,5 @@
-//! The closed loop: sender, bottleneck, receiver. `cargo test -p sfu-core --lib feedback -- --nocapture` prints the figures.
+//! The closed loop: sender, bottleneck, receiver. `cargo test -p sfu-core --lib feedback -- --nocapture` prints the
+//! figures.
 
 use std::time::Duration;
 
@@ -33,7 +34,8 @@ fn a_link_of_1500_kbit_is_found_within_ten_seconds() {
         let reached = reached.expect("reached");
         let queue_ms = world.seconds[5..].iter().map(|second| second.queue_max_us).max().unwrap_or(0) / MS;
         figure(&format!(
-            "1.5 Mbit/s, {queue} ms of queue, feedback each {interval} ms: 85 % after {} ms, own loss {:.2} %, then {used:.0} % used, queue at most {queue_ms} ms",
+            "1.5 Mbit/s, {queue} ms of queue, feedback each {interval} ms: 85 % after {} ms, own loss {:.2} %, \
+             then {used:.0} % used, queue at most {queue_ms} ms",
             reached / MS,
             lost * 100.0,
         ));
@@ -56,7 +58,8 @@ fn a_link_that_halves_is_followed_within_1500_ms() {
         world.print("halves");
         let (lost, used) = (world.dropped(0, 100), world.throughput(35, 60) / 7.5e3);
         figure(&format!(
-            "halves with {queue} ms of queue: sends no more than the new rate after {} ms, loss overall {:.2} %, {used:.0} % used; 85 % again after {:?} ms",
+            "halves with {queue} ms of queue: sends no more than the new rate after {} ms, loss overall {:.2} %, \
+             {used:.0} % used; 85 % again after {:?} ms",
             reacted / MS,
             lost * 100.0,
             back.map(|at| at / MS),
@@ -97,7 +100,7 @@ fn sending_little_neither_lowers_nor_raises_it() {
     world.run(60 * SECOND);
     world.print("little, then much");
     figure(&format!(
-        "30 s of 0.3 Mbit/s: estimate {:.2} Mbit/s; then 4 wanted of a 5 Mbit/s link: 3.4 after {:?} ms, own loss {:.2} %",
+        "30 s of 0.3 Mbit/s: estimate {:.2} Mbit/s; then 4 wanted of 5: 3.4 after {:?} ms, own loss {:.2} %",
         idle / M,
         reached.map(|at| at / MS),
         world.dropped(30, 60) * 100.0
@@ -105,6 +108,28 @@ fn sending_little_neither_lowers_nor_raises_it() {
     assert!((0.6 * M..1.0 * M).contains(&idle), "{idle}");
     assert!(reached.is_some_and(|at| at < 5 * SECOND));
     assert!(world.dropped(30, 60) <= 0.02);
+}
+
+#[test]
+fn others_short_bursts_cost_nothing_while_little_is_sent() {
+    let cross = (3..30).map(|burst| (2 * burst * SECOND, 2 * burst * SECOND + 500 * MS, 5.5 * M)).collect();
+    let mut world = World::new(Link { cross, ..Link::new(5.0 * M) }, Source::Fixed(0.3 * M), 4_000_000);
+    world.run(60 * SECOND);
+    world.print("bursts of others");
+    let least = world.seconds[5..60].iter().map(|second| second.estimate).fold(f64::MAX, f64::min);
+    figure(&format!("bursts of others while 0.3 of 5 Mbit/s is sent: never below {:.2} Mbit/s", least / M));
+    assert!(least >= 1.5 * M, "{least}");
+}
+
+#[test]
+fn every_third_feedback_lost() {
+    let mut world = World::new(Link::new(1.5 * M), Source::Elastic(3.0 * M), 3_000_000);
+    world.deaf = (0..200).map(|at| (at * 300 * MS, (at * 300 + 100) * MS)).collect();
+    world.run(60 * SECOND);
+    world.print("feedback lost");
+    let (lost, used) = (world.dropped(0, 60), world.throughput(10, 60) / 15e3);
+    figure(&format!("a third of the feedback lost on 1.5 Mbit/s: {used:.0} % used, own loss {:.2} %", lost * 100.0));
+    assert!(used >= 75.0 && lost <= 0.02, "{used} {lost}");
 }
 
 #[test]
@@ -128,7 +153,7 @@ fn twenty_mbit_of_a_fast_link_soon() {
 fn two_seconds_without_feedback() {
     for deaf in [(30, 32), (30, 36)] {
         let mut world = World::new(Link::new(3.0 * M), Source::Fixed(1.5 * M), 5_000_000);
-        world.deaf = (deaf.0 * SECOND, deaf.1 * SECOND);
+        world.deaf = vec![(deaf.0 * SECOND, deaf.1 * SECOND)];
         world.run(30 * SECOND);
         let before = world.estimate();
         world.run(deaf.1 * SECOND + 100 * MS);
@@ -173,7 +198,8 @@ fn layers_settle_without_loss() {
     world.print("layers");
     let (lost, used) = (world.dropped(0, 120), world.throughput(10, 120));
     figure(&format!(
-        "layers on 1.5 Mbit/s: 85 % after {:?} ms, own loss {:.2} %, {:.2} Mbit/s arrive of a layer of 1.2; {} parts of probes in 120 s",
+        "layers on 1.5 Mbit/s: 85 % after {:?} ms, own loss {:.2} %, {:.2} Mbit/s arrive of a layer \
+             of 1.2; {} parts of probes in 120 s",
         reached.map(|at| at / MS),
         lost * 100.0,
         used / M,
@@ -181,6 +207,27 @@ fn layers_settle_without_loss() {
     ));
     assert!(reached.is_some_and(|at| at <= 10 * SECOND) && lost <= 0.02 && used >= 1.1 * M);
     assert!(world.probes <= 4 * 30);
+}
+
+#[test]
+fn what_the_allocator_grants_settles() {
+    for (rate, videos, least) in [(1.5, 3, 1.0), (3.0, 4, 1.9), (20.0, 6, 9.0)] {
+        let mut world = World::new(Link::new(rate * M), Source::Allocated(Subscriptions::new(videos)), 0);
+        world.run(120 * SECOND);
+        world.print("allocated");
+        let Source::Allocated(subscriptions) = &world.source else { unreachable!("as made") };
+        let (early, late) = (&subscriptions.changes[..20], &subscriptions.changes[20..]);
+        let (used, late) = (world.throughput(20, 120), late.iter().sum::<u32>());
+        figure(&format!(
+            "{videos} videos of three layers on {rate} Mbit/s: {:.2} Mbit/s arrive, own loss {:.2} %, \
+             {} changes of layer in 20 s, then {late} in 100 s; held for {} ms at most",
+            used / M,
+            world.dropped(0, 120) * 100.0,
+            early.iter().sum::<u32>(),
+            world.held_max_us / MS,
+        ));
+        assert!(used >= least * M && world.dropped(0, 120) <= 0.02 && late <= 10, "{used} {late}");
+    }
 }
 
 #[test]
@@ -232,6 +279,42 @@ fn a_link_slower_than_the_start() {
 }
 
 #[test]
+fn links_of_all_kinds() {
+    let (mut least_used, mut most_lost, mut slowest) =
+        ((f64::MAX, String::new()), (0.0, String::new()), (0, String::new()));
+    let kinds = [0.5, 1.5, 4.0, 12.0].into_iter().flat_map(|rate| {
+        [5, 50, 150].into_iter().flat_map(move |delay| {
+            [50, 100, 250]
+                .into_iter()
+                .flat_map(move |interval| [0, 15].into_iter().map(move |jitter| (rate, delay, interval, jitter)))
+        })
+    });
+    for (rate, delay, interval, jitter) in kinds {
+        let link = Link { delay_us: delay * MS, jitter_us: jitter * MS, ..Link::new(rate * M) };
+        let mut world = World::new(link, Source::Elastic(20.0 * M), 20_000_000);
+        world.interval_us = interval * MS;
+        let reached =
+            world.run_until(60 * SECOND, |world| world.estimate() >= 0.85 * rate * M).unwrap_or(u64::MAX / MS) / MS;
+        world.run(60 * SECOND);
+        let name = format!("{rate} Mbit/s, {delay} ms one way, feedback each {interval} ms, {jitter} ms of jitter");
+        let (used, lost) = (world.throughput(15, 60) / rate / 1e4, world.dropped(0, 60) * 100.0);
+        if used < least_used.0 {
+            least_used = (used, name.clone());
+        }
+        if lost > most_lost.0 {
+            most_lost = (lost, name.clone());
+        }
+        if reached > slowest.0 {
+            slowest = (reached, name);
+        }
+    }
+    figure(&format!("of 72 links: least used {:.0} % ({})", least_used.0, least_used.1));
+    figure(&format!("of 72 links: most own loss {:.2} % ({})", most_lost.0, most_lost.1));
+    figure(&format!("of 72 links: slowest to 85 % {} ms ({})", slowest.0, slowest.1));
+    assert!(least_used.0 >= 60.0 && most_lost.0 <= 2.0 && slowest.0 <= 10_000);
+}
+
+#[test]
 fn a_short_queue() {
     let link = Link { queue_us: 40 * MS, ..Link::new(2.0 * M) };
     let mut world = World::new(link, Source::Elastic(5.0 * M), 5_000_000);
@@ -245,7 +328,7 @@ fn a_short_queue() {
 #[test]
 fn a_link_that_dies_is_left_alone() {
     let mut world = World::new(Link::new(3.0 * M), Source::Elastic(5.0 * M), 5_000_000);
-    world.deaf = (10 * SECOND, 40 * SECOND);
+    world.deaf = vec![(10 * SECOND, 40 * SECOND)];
     world.run(40 * SECOND);
     let silent = world.estimate();
     world.run(60 * SECOND);
@@ -257,7 +340,7 @@ fn a_link_that_dies_is_left_alone() {
 #[test]
 fn nothing_sent_costs_nothing() {
     let now = epoch();
-    let mut congestion = Congestion::new(now);
+    let mut congestion = Congestion::new(now, true);
     assert_eq!(congestion.deadline(), None);
     assert!(congestion.memory() <= 1200, "{}", congestion.memory());
     congestion.set_wanted(100_000);
@@ -278,11 +361,14 @@ fn memory_follows_the_rate() {
 
 #[test]
 fn the_receivers_estimate_counts_without_transport_wide_feedback() {
-    let mut congestion = Congestion::new(epoch());
+    let mut congestion = Congestion::new(epoch(), false);
     congestion.handle_remb(epoch(), 2_345_678);
     assert_eq!(congestion.bitrate(), 2_345_678);
     congestion.handle_remb(epoch(), u64::MAX);
     assert_eq!(congestion.bitrate(), MAX_BPS as u64);
+    congestion.set_wanted(u64::MAX);
+    assert_eq!((congestion.note_sent(epoch(), 1000), congestion.note_sent(epoch(), 1000)), (0, 0));
+    assert_eq!((congestion.poll_probe(epoch()), congestion.deadline()), (None, None));
     let mut world = World::new(Link::new(5.0 * M), Source::Fixed(1.0 * M), 2_000_000);
     world.run(5 * SECOND);
     let before = world.congestion.bitrate();

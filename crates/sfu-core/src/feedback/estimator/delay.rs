@@ -14,11 +14,13 @@ pub enum Usage {
     Under,
 }
 
-/// See the module. Send times are ours, arrival times the receiver's: their difference has an unknown constant, and only
-/// changes mean something.
+/// See the module. Send times are ours, arrival times the receiver's: their difference has an unknown constant, and
+/// only changes mean something.
 #[derive(Debug)]
 pub struct Delay {
-    slot: Option<Slot>,
+    /// The packet with the least delay in the slot that is open, and the slot's end; 0: none is.
+    slot: Point,
+    slot_ends_us: u64,
     /// Ring of the last slots.
     points: [Point; POINTS],
     filled: u8,
@@ -29,7 +31,9 @@ pub struct Delay {
     threshold_ms: f32,
     evaluated_us: u64,
     /// Least delay in this stretch of time and in the one before: the path without a queue.
-    least: [Option<i64>; 2],
+    least: [i64; 2],
+    /// The lesser of the two.
+    floor: i64,
     least_since_us: u64,
     queue_us: i64,
 }
@@ -40,13 +44,8 @@ struct Point {
     delay_us: i64,
 }
 
-/// The packet with the least delay of those sent within [`SLOT_US`].
-#[derive(Debug, Clone, Copy)]
-struct Slot {
-    number: u64,
-    point: Point,
-}
-
+/// No least delay yet: more than any.
+const NONE: i64 = i64::MAX;
 const SLOT_US: u64 = 50_000;
 /// 400 ms of slots: long enough against jitter, short enough to react within half a second.
 const POINTS: usize = 8;
@@ -75,7 +74,8 @@ const BACKWARDS_US: i64 = 100_000;
 impl Default for Delay {
     fn default() -> Self {
         Self {
-            slot: None,
+            slot: Point::default(),
+            slot_ends_us: 0,
             points: Default::default(),
             filled: 0,
             at: 0,
@@ -83,7 +83,8 @@ impl Default for Delay {
             growing: 0,
             threshold_ms: THRESHOLD_MS,
             evaluated_us: 0,
-            least: [None; 2],
+            least: [NONE; 2],
+            floor: NONE,
             least_since_us: 0,
             queue_us: 0,
         }
@@ -93,38 +94,43 @@ impl Default for Delay {
 impl Delay {
     /// A packet arrived. `age_us`: how long ago it was sent, which bounds any delay. Answers `false` if the receiver's
     /// clock must have jumped: then all begins anew.
+    #[inline]
     pub fn arrived(&mut self, sent_us: u64, arrival_us: i64, age_us: u64) -> bool {
-        let delay_us = arrival_us.saturating_sub_unsigned(sent_us);
-        let least = self.least();
-        let sane = least.is_none_or(|least| {
-            let queue = delay_us.saturating_sub(least);
-            queue > -BACKWARDS_US && queue <= i64::try_from(age_us).unwrap_or(i64::MAX)
-        });
-        if !sane {
-            *self = Self { threshold_ms: self.threshold_ms, ..Self::default() };
-        }
+        let delay_us = arrival_us.wrapping_sub(sent_us.cast_signed());
+        // Between nothing and all the time that it can have taken; before the first packet too much in any case.
+        let sane = delay_us.wrapping_sub(self.floor).cast_unsigned() <= age_us || self.plausible(delay_us);
         if sent_us >= self.least_since_us + LEAST_US {
-            self.least = [None, self.least[0]];
+            self.least = [NONE, self.least[0]];
             self.least_since_us = sent_us;
         }
-        self.least[0] = Some(self.least[0].map_or(delay_us, |least| least.min(delay_us)));
-        let number = sent_us / SLOT_US;
-        let point = Point { sent_us, delay_us };
-        match &mut self.slot {
-            Some(slot) if slot.number == number => {
-                if delay_us < slot.point.delay_us {
-                    slot.point = point;
-                }
+        if delay_us < self.least[0] {
+            self.least[0] = delay_us;
+            self.floor = self.least[0].min(self.least[1]);
+        }
+        if sent_us < self.slot_ends_us {
+            // What comes late from an earlier slot does no harm here: it can only be a longer delay.
+            if delay_us < self.slot.delay_us {
+                self.slot = Point { sent_us, delay_us };
             }
-            // Out of order.
-            Some(slot) if slot.number > number => {}
-            _ => {
-                if let Some(closed) = self.slot.replace(Slot { number, point }) {
-                    self.push(closed.point);
-                }
+        } else {
+            if self.slot_ends_us > 0 {
+                self.push(self.slot);
             }
+            self.slot = Point { sent_us, delay_us };
+            self.slot_ends_us = (sent_us / SLOT_US + 1) * SLOT_US;
         }
         sane
+    }
+
+    /// A delay below the least one known, or longer than the packet can have taken. Answers `false` if it was a jump.
+    #[cold]
+    fn plausible(&mut self, delay_us: i64) -> bool {
+        let below = self.floor.saturating_sub(delay_us);
+        if self.floor == NONE || (0..=BACKWARDS_US).contains(&below) {
+            return true;
+        }
+        *self = Self { threshold_ms: self.threshold_ms, ..Self::default() };
+        false
     }
 
     /// The queue that the last slot found, beyond the least delay known.
@@ -156,16 +162,12 @@ impl Delay {
         usage
     }
 
-    fn least(&self) -> Option<i64> {
-        self.least.into_iter().flatten().min()
-    }
-
     fn push(&mut self, point: Point) {
         self.points[usize::from(self.at)] = point;
         self.at = (self.at + 1) % POINTS as u8;
         self.filled = (self.filled + 1).min(POINTS as u8);
         self.fresh = true;
-        self.queue_us = self.least().map_or(0, |least| point.delay_us.saturating_sub(least));
+        self.queue_us = point.delay_us.saturating_sub(self.floor);
     }
 
     /// Least squares: delay per time, without unit, and whether that is more than the points' own scatter.

@@ -1,7 +1,7 @@
 //! Loss, by transport-wide feedback alone: reception reports also count what was lost on the publisher's way.
 //!
-//! Some paths lose packets whatever is sent (radio), others because too much is (a short queue, a policer). An experiment
-//! tells which: send less, and see whether the loss follows.
+//! Some paths lose packets whatever is sent (radio), others because too much is (a short queue, a policer). An
+//! experiment tells which: send less, and see whether the loss follows.
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -56,7 +56,8 @@ impl Loss {
         }
     }
 
-    /// The share lost, if it is more than this path loses anyhow. While an experiment runs, only what is worse than its cause.
+    /// The share lost, if it is more than this path loses anyhow. While an experiment runs, only what is worse than
+    /// its cause.
     pub fn excess(&self) -> Option<f64> {
         let bearable = self.trial.as_ref().map_or(0.0, |trial| SCATTER * trial.share);
         self.share().filter(|share| *share > bearable.max(NOISE + SCATTER * self.inherent))

@@ -20,22 +20,29 @@ const RECENT: i64 = 4;
 const WHOLE_MIN: i64 = 2;
 
 impl Rate {
+    #[inline]
     pub fn add(&mut self, at_us: i64, bytes: u16) {
         let slot = at_us >> SLOT_SHIFT;
+        if slot != self.newest || !self.running {
+            self.turn(slot);
+            if slot + SLOTS as i64 <= self.newest {
+                return;
+            }
+        }
+        let sum = &mut self.slots[place(slot)];
+        *sum = sum.wrapping_add(u32::from(bytes));
+    }
+
+    /// A time in another slot than the last one.
+    fn turn(&mut self, slot: i64) {
         if !self.running {
             (self.running, self.first, self.newest) = (true, slot, slot);
             self.slots = [0; SLOTS];
         }
-        if slot > self.newest {
-            for emptied in 1..=(slot - self.newest).min(SLOTS as i64) {
-                self.slots[place(self.newest + emptied)] = 0;
-            }
-            self.newest = slot;
-        } else if slot + SLOTS as i64 <= self.newest {
-            return;
+        for emptied in 1..=slot.saturating_sub(self.newest).min(SLOTS as i64) {
+            self.slots[place(self.newest + emptied)] = 0;
         }
-        let sum = &mut self.slots[place(slot)];
-        *sum = sum.saturating_add(u32::from(bytes));
+        self.newest = self.newest.max(slot);
     }
 
     pub fn reset(&mut self) {

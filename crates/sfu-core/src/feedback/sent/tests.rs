@@ -30,6 +30,8 @@ fn each_packet_is_told_once() {
     let told = tell(&mut log, &mut writer, 9000, 3, &[Some(66_000)]);
     assert_eq!(told, [(1000, Fate::Lost), (3000, Fate::Arrived(66_000))]);
     assert_eq!(log.in_flight(), 200);
+    let told = tell(&mut log, &mut writer, 9000, 1, &[Some(66_500), None, None, Some(67_000)]);
+    assert_eq!(told, [(4000, Fate::Arrived(67_000))], "what was told lost stays lost");
 }
 
 #[test]

@@ -7,6 +7,8 @@ use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use super::super::Congestion;
+use crate::allocator::{Allocator, Request};
+use crate::io::Kind;
 use crate::rtcp::twcc::{Feedback, Writer};
 use crate::test_time::epoch;
 
@@ -50,6 +52,42 @@ pub enum Source {
     Fixed(f64),
     /// Sends the largest of these rates that fits.
     Layers(Vec<f64>),
+    /// So many videos with three layers each, as the allocator has it.
+    Allocated(Subscriptions),
+}
+
+pub struct Subscriptions {
+    pub requests: Vec<Request>,
+    pub allocator: Allocator,
+    pub rate: f64,
+    /// Changes of layer, by second.
+    pub changes: Vec<u32>,
+}
+
+impl Subscriptions {
+    pub fn new(videos: usize) -> Self {
+        let video = Request {
+            kind: Kind::Video,
+            wanted: Some(2),
+            bitrates: [150_000, 500_000, 1_500_000, 0],
+            active: 0b111,
+            current: None,
+            priority: 0,
+        };
+        Self { requests: vec![video; videos], allocator: Allocator::default(), rate: 0.0, changes: vec![] }
+    }
+
+    fn allocate(&mut self, second: usize, now: Instant, estimate: u64) -> u64 {
+        let mut grants = Vec::new();
+        let allocation = self.allocator.allocate(now, estimate, &self.requests, &mut grants);
+        self.changes.resize(second + 1, 0);
+        for (request, grant) in self.requests.iter_mut().zip(grants) {
+            self.changes[second] += u32::from(request.current != grant);
+            request.current = grant;
+        }
+        self.rate = allocation.granted as f64 + 48_000.0;
+        allocation.wanted
+    }
 }
 
 impl Source {
@@ -57,6 +95,7 @@ impl Source {
         match self {
             Self::Elastic(most) => estimate.min(*most),
             Self::Fixed(rate) => *rate,
+            Self::Allocated(subscriptions) => subscriptions.rate,
             Self::Layers(rates) => rates.iter().copied().filter(|rate| *rate <= estimate).fold(0.0, f64::max),
         }
     }
@@ -83,7 +122,7 @@ pub struct World {
     /// Feedback interval.
     pub interval_us: u64,
     /// No feedback arrives from, to.
-    pub deaf: (u64, u64),
+    pub deaf: Vec<(u64, u64)>,
     /// At these times the receiver's clock moves by this.
     pub clock: Vec<(u64, i64)>,
     pub seconds: Vec<Second>,
@@ -107,7 +146,7 @@ pub struct World {
 impl World {
     pub fn new(link: Link, source: Source, wanted: u64) -> Self {
         let epoch = epoch();
-        let mut congestion = Congestion::new(epoch);
+        let mut congestion = Congestion::new(epoch, true);
         congestion.set_wanted(wanted);
         Self {
             epoch,
@@ -116,7 +155,7 @@ impl World {
             source,
             congestion,
             interval_us: 100 * MS,
-            deaf: (0, 0),
+            deaf: vec![],
             clock: vec![],
             seconds: vec![Second::default()],
             random: ChaCha8Rng::seed_from_u64(7),
@@ -208,10 +247,17 @@ impl World {
         second.estimate = self.congestion.bitrate() as f64;
     }
 
-    /// Audio each 20 ms; video 30 times a second, every fourth frame twice as large.
+    /// Audio each 20 ms; video 30 times a second.
     fn produce(&mut self) {
         if self.now.is_multiple_of(20 * MS) {
             self.send(AUDIO);
+        }
+        if let Source::Allocated(subscriptions) = &mut self.source
+            && self.now.is_multiple_of(100 * MS)
+        {
+            let (at, estimate) = (self.epoch + Duration::from_micros(self.now), self.congestion.bitrate());
+            let wanted = subscriptions.allocate((self.now / SECOND) as usize, at, estimate);
+            self.congestion.set_wanted(wanted);
         }
         let audio = f64::from(AUDIO) * 8.0 * 50.0;
         self.credit += (self.source.rate(self.estimate()) - audio).max(0.0) / 8e3;
@@ -260,7 +306,7 @@ impl World {
         }
         while let Some((_, body)) = self.reports.front().filter(|(at, _)| *at <= now) {
             let feedback = Feedback::parse(body).expect("ours");
-            if !(self.deaf.0..self.deaf.1).contains(&now) {
+            if !self.deaf.iter().any(|(from, to)| (*from..*to).contains(&now)) {
                 assert!(self.congestion.handle_feedback(self.epoch + Duration::from_micros(now), &feedback));
             }
             self.reports.pop_front();
