@@ -14,6 +14,7 @@ pub mod engine;
 pub mod forward;
 pub mod id;
 pub mod io;
+pub mod receive;
 pub mod rtcp;
 pub mod rtp;
 pub mod sdp;

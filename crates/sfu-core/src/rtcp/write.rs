@@ -11,7 +11,7 @@ pub struct Compound {
 /// With SRTCP's tag and index, IPv6 and UDP it stays under the 1280 bytes that every IPv6 path carries.
 pub const COMPOUND_MAX: usize = 1200;
 /// Report blocks in one report (RFC 3550 §6.4.1: five bits).
-const BLOCKS_MAX: usize = 31;
+pub const BLOCKS_MAX: usize = 31;
 /// Pairs in one NACK: far more than can usefully be asked for at once.
 const PAIRS_MAX: usize = 64;
 
@@ -30,6 +30,12 @@ impl Compound {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Bytes that still fit, with the headers of what they are for.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        COMPOUND_MAX - self.bytes.len()
     }
 
     /// Empties it; the memory stays.

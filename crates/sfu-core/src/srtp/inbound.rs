@@ -1,6 +1,6 @@
 //! What we receive.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::cipher::{Cipher, Index, Protocol};
@@ -9,7 +9,9 @@ use super::{INDEX_LENGTH, KeyingError, OpenError, Profile, RTCP_HEADER};
 
 /// Sources of one association: 16 tracks with four layers, their retransmissions, and some that changed. A source
 /// counts only once a packet of it was authentic.
-const SOURCES_MAX: usize = 256;
+pub(crate) const SOURCES_MAX: usize = 256;
+/// Sources remembered as ended, 4 bytes each: as many as one peer may ever use.
+const ENDED_MAX: usize = 1024;
 
 /// Opens packets of one peer.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub struct Inbound {
     rtcp: Cipher,
     rtp_sources: BTreeMap<u32, ReplayWindow>,
     rtcp_sources: BTreeMap<u32, ReplayWindow>,
+    /// Their RTCP is not opened again: without its window it could be replayed.
+    rtcp_ended: BTreeSet<u32>,
 }
 
 impl Inbound {
@@ -29,6 +33,7 @@ impl Inbound {
             rtcp: Cipher::new(profile, Protocol::Rtcp, key, salt)?,
             rtp_sources: BTreeMap::new(),
             rtcp_sources: BTreeMap::new(),
+            rtcp_ended: BTreeSet::new(),
         })
     }
 
@@ -79,7 +84,7 @@ impl Inbound {
         if known.is_none() && self.rtcp_sources.len() >= SOURCES_MAX {
             return Err(OpenError::TooManySources);
         }
-        if known.is_some_and(|window| !window.admits(index)) {
+        if known.is_some_and(|window| !window.admits(index)) || known.is_none() && self.rtcp_ended.contains(&ssrc) {
             return Err(OpenError::Replayed);
         }
         if !gcm {
@@ -92,15 +97,19 @@ impl Inbound {
         Ok(RTCP_HEADER + length)
     }
 
-    /// Forgets a source that has ended.
-    pub fn remove(&mut self, ssrc: u32) {
+    /// Forgets a source that has ended, to make room for others. The caller must not have RTP of it opened again: without
+    /// its window it could be replayed.
+    pub fn end(&mut self, ssrc: u32) {
         self.rtp_sources.remove(&ssrc);
-        self.rtcp_sources.remove(&ssrc);
+        if self.rtcp_sources.contains_key(&ssrc) && self.rtcp_ended.len() < ENDED_MAX {
+            self.rtcp_sources.remove(&ssrc);
+            self.rtcp_ended.insert(ssrc);
+        }
     }
 }
 
 /// The index nearest to the highest one that ends in `sequence` (RFC 3711 appendix A).
-fn extend(highest: Option<u64>, sequence: u16) -> u64 {
+pub(crate) fn extend(highest: Option<u64>, sequence: u16) -> u64 {
     let Some(highest) = highest else { return u64::from(sequence) };
     let ahead = sequence.wrapping_sub(highest as u16);
     if ahead < 0x8000 {

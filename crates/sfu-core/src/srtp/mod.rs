@@ -11,6 +11,7 @@ mod outbound;
 pub(crate) mod replay;
 
 pub use inbound::Inbound;
+pub(crate) use inbound::{SOURCES_MAX, extend};
 pub use outbound::Outbound;
 
 /// A protection profile (RFC 5764 §4.1.2, RFC 7714 §14.2).

@@ -101,6 +101,16 @@ fn rtcp_round_trip_and_refusals() {
     }
 }
 
+#[test]
+fn rtcp_of_an_ended_source_cannot_be_replayed() {
+    let (mut client, mut server) = pair(Profile::AeadAes128Gcm);
+    let mut out = [0; 200];
+    let length = client.outbound.seal_rtcp(&[0x80, 201, 0, 1, 1, 2, 3, 4], &mut out).expect("sealed");
+    assert!(server.inbound.open_rtcp(&mut out[..length].to_vec()).is_ok());
+    server.inbound.end(0x0102_0304);
+    assert_eq!(server.inbound.open_rtcp(&mut out[..length].to_vec()), Err(OpenError::Replayed));
+}
+
 /// RFC 7714 §16.1.1 gives session key and salt, so this goes below the key derivation.
 #[test]
 fn published_gcm_vector() {
