@@ -16,6 +16,7 @@ pub mod feedback;
 pub mod forward;
 pub mod id;
 pub mod io;
+pub mod receive;
 pub mod rtcp;
 pub mod receive;
 pub mod rtp;

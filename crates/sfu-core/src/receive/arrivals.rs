@@ -31,6 +31,8 @@ pub(super) struct Arrivals {
     told: Option<Instant>,
     /// Received since then.
     bytes: u64,
+    /// Above [`FAST_BPS`] up to then.
+    fast: bool,
     writer: Writer,
 }
 
@@ -62,16 +64,15 @@ impl Arrivals {
         }
         self.log[place] = Some(at);
         self.untold = self.untold.min(place);
-        let pending = self.log.len() - self.untold;
-        let due = if pending >= FEEDBACK_PACKETS_MAX { now } else { self.regular(now) };
-        self.due = Some(self.due.map_or(due, |known| known.min(due)));
+        if self.log.len() - self.untold >= FEEDBACK_PACKETS_MAX {
+            self.due = Some(now);
+        } else if self.due.is_none() {
+            self.due = Some(self.told.map_or(now + INTERVAL_FAST, |told| (told + self.interval()).max(now)));
+        }
     }
 
-    fn regular(&self, now: Instant) -> Instant {
-        let Some(told) = self.told else { return now + INTERVAL_FAST };
-        let elapsed = now.saturating_duration_since(told).max(INTERVAL_FAST);
-        let fast = u128::from(self.bytes) * 8_000 > u128::from(FAST_BPS) * elapsed.as_millis();
-        (told + if fast { INTERVAL_FAST } else { INTERVAL }).max(now)
+    fn interval(&self) -> Duration {
+        if self.fast { INTERVAL_FAST } else { INTERVAL }
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -101,6 +102,9 @@ impl Arrivals {
         };
         self.untold += covered;
         if self.untold == self.log.len() {
+            let since = self.told.or(self.epoch).unwrap_or(now);
+            let elapsed = now.saturating_duration_since(since).max(Duration::from_millis(1)).as_millis();
+            self.fast = u128::from(self.bytes) * 8_000 > u128::from(FAST_BPS) * elapsed;
             (self.due, self.told, self.bytes) = (None, Some(now), 0);
         }
         let keep = TOLD_KEPT.min(self.untold);
@@ -170,15 +174,21 @@ mod tests {
         let mut arrivals = Arrivals::default();
         arrivals.note(start, 1, 100);
         told(&mut arrivals, start + ms(50));
-        for number in 2..12 {
+        for number in 2..13 {
             arrivals.note(start + ms(60), number, 1_200);
         }
-        assert_eq!(arrivals.deadline(), Some(start + ms(100)));
-        for number in 12..600 {
-            arrivals.note(start + ms(61), number, 1_200);
+        assert_eq!(arrivals.deadline(), Some(start + ms(150)));
+        assert_eq!(told(&mut arrivals, start + ms(150)).len(), 11);
+        for number in 13..600 {
+            let wait = if number < 412 { 200 } else { 160 };
+            arrivals.note(start + ms(160), number, 1_200);
+            assert_eq!(
+                arrivals.deadline(),
+                Some(start + ms(wait)),
+                "{number}: 11 in 100 ms is much, and 400 are a message"
+            );
         }
-        assert_eq!(arrivals.deadline(), Some(start + ms(61)), "a message is full");
-        assert_eq!(told(&mut arrivals, start + ms(61)).len(), 598);
+        assert_eq!(told(&mut arrivals, start + ms(160)).len(), 587);
     }
 
     #[test]

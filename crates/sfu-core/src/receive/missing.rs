@@ -174,7 +174,7 @@ mod tests {
                 packets.poll(due, rtt, &mut asked);
                 times += asked.len();
             }
-            assert_eq!(times, expected, "{rtt:?}");
+            assert_eq!((times, packets.missing.capacity()), (expected, 0), "{rtt:?}");
         }
     }
 

@@ -84,6 +84,7 @@ fn a_restarted_source_replaces_the_old_one() {
     assert_eq!(world.take(late), None);
     assert_eq!(world.send(&old.again(2, 2).mid("v")), None, "its retransmissions end with it");
     assert_eq!((world.counters.retired, world.receiver.streams.len()), (2, 1));
+    assert_eq!(world.counters.packets, 3, "what is retired is not even opened");
     let got = world.send(&Sent::new(5, 6, VP8, b"y").again(6, 1).mid("v")).expect("the new one's");
     assert_eq!((got.source, got.sequence), (5, 6));
 }

@@ -34,12 +34,12 @@ fn unanswered_requests_end() {
     let mut world = started(1);
     world.send(&Sent::new(1, 3, VP8, b"x"));
     let mut times = 0;
-    while let Some(at) = world.receiver.deadline() {
-        assert!(at - world.now < Duration::from_secs(3));
+    for _ in 0..100 {
+        let Some(at) = world.receiver.deadline() else { break };
         world.now = at;
         times += world.asked().0.len();
     }
-    assert_eq!(times, 10);
+    assert_eq!((times, world.receiver.deadline()), (10, None));
 }
 
 #[test]
@@ -71,10 +71,13 @@ fn too_wide_a_gap_is_a_keyframe_request() {
     world.pass(ms(500));
     world.send(&Sent::new(1, 30_000, VP8, b"x"));
     assert_eq!(world.asked().1, [1]);
+    let mut line = audio("a", &[(9, None)]);
+    line.payload_types[0].nack = true;
+    let mut world = World::new(vec![line]);
     for sequence in [1, 5_000] {
         world.send(&Sent::new(9, sequence, OPUS, b"x"));
     }
-    assert_eq!(world.asked(), (vec![], vec![]));
+    assert_eq!(world.asked(), (vec![], vec![]), "sound has no key frames");
 }
 
 /// However a client numbers its packets, what we ask for stays within bounds: each missing one ten times, 512 at once.

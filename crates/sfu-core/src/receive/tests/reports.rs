@@ -20,7 +20,7 @@ fn reports_once_a_second_while_packets_come() {
     let start = world.now;
     let info = SenderInfo { ntp: 0xaaaa_bbbb_cccc_dddd, rtp_timestamp: 5, packets: 1, bytes: 1 };
     for sequence in (0..20u64).filter(|sequence| sequence % 5 != 1) {
-        world.send(&Sent::new(1, 65_530 + sequence, VP8, b"x"));
+        world.send(&Sent::new(1, 65_530 + sequence, VP8, b"x").transport(sequence as u16));
     }
     world.send(&Sent::new(2, 9, VP8_RTX, b"").padding(5));
     world.receiver.handle_sender_report(world.now, 1, info);
@@ -48,6 +48,7 @@ fn reports_once_a_second_while_packets_come() {
     world.now = world.receiver.deadline().expect("one more look");
     assert_eq!(world.poll(), Vec::<Vec<u8>>::new());
     assert_eq!(world.receiver.deadline(), None, "idle");
+    assert!(format!("{:?}", world.receiver.arrivals).contains("log: []"), "and its memory is free");
     assert!((world.receiver.take_loss() - 0.2).abs() < 1e-6);
     assert_eq!(world.receiver.take_loss(), 0.0);
 }
