@@ -280,7 +280,7 @@ pub enum RelayMessage {
     /// From the publisher's side: one packet of one layer, as it came.
     Media { track: TrackId, layer: u8, packet: Packet },
     /// From the publisher's side: the layers that exist, smallest first. Sent before their first packet and on change.
-    Layers { track: TrackId, layers: Vec<LayerInfo>, muted: bool, key_index: u32 },
+    Layers { track: TrackId, layers: Vec<LayerInfo>, muted: bool },
     /// From the subscriber's side: the layers wanted now, bit by bit; `None`: nothing of it any more. An empty mask still
     /// asks for `Layers`. Soft state: repeated each second, forgotten after five.
     Want { track: TrackId, layers: Option<u8> },

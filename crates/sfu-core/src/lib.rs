@@ -18,7 +18,6 @@ pub mod id;
 pub mod io;
 pub mod receive;
 pub mod rtcp;
-pub mod receive;
 pub mod rtp;
 pub mod sdp;
 pub mod send;

@@ -41,8 +41,9 @@ impl Engine {
                 let key = self.track_key(track)?;
                 self.set_muted(key, muted);
             }
-            Command::SetKeyIndex { track, index: _ } => {
-                self.track_key(track)?;
+            Command::SetKeyIndex { track, index } => {
+                let key = self.track_key(track)?;
+                self.tracks[key].set_key_index(index);
             }
             Command::RequestKeyframe { peer, track } => {
                 let (peer, track) = (self.peer_key(peer)?, self.track_key(track)?);

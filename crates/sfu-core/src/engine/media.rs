@@ -488,8 +488,7 @@ impl Engine {
             return;
         }
         let layers: Vec<LayerInfo> = track.layer_infos(now);
-        let (id, muted, key_index) = (track.id, track.muted, track.key_index);
-        let message = |_| RelayMessage::Layers { track: id, layers: layers.clone(), muted, key_index };
+        let message = |_| RelayMessage::Layers { track: track.id, layers: layers.clone(), muted: track.muted };
         self.relays.extend(track.links.iter().map(|want| (want.link, message(()))));
     }
 }

@@ -45,10 +45,7 @@ impl Engine {
                     self.counters.relays_untracked += 1;
                 }
             }
-            RelayMessage::Layers { layers, muted, key_index, .. } if from_origin => {
-                self.tracks[key].set_key_index(key_index);
-                self.take_layers(key, &layers, muted);
-            }
+            RelayMessage::Layers { layers, muted, .. } if from_origin => self.take_layers(key, &layers, muted),
             RelayMessage::Clock { layer, clock, .. } if from_origin => {
                 if let Some(layer) = self.tracks[key].layers.get_mut(usize::from(layer)) {
                     layer.clock = Some(clock);
@@ -105,8 +102,7 @@ impl Engine {
         } else {
             return;
         }
-        let (muted, key_index) = (track.muted, track.key_index);
-        let reply = RelayMessage::Layers { track: id, layers: track.layer_infos(now), muted, key_index };
+        let reply = RelayMessage::Layers { track: id, layers: track.layer_infos(now), muted: track.muted };
         self.relays.push_back((link, reply));
         let track = &self.tracks[key];
         for (index, layer) in track.layers.iter().enumerate().filter(|(index, _)| new >> index & 1 == 1) {

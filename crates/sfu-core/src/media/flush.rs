@@ -64,7 +64,7 @@ impl MediaHalf {
             return;
         }
         if self.congestion.is_none() {
-            let mut congestion = Box::new(Congestion::new(now));
+            let mut congestion = Box::new(Congestion::new(now, self.tells_arrivals));
             congestion.set_wanted(self.wanted);
             self.congestion = Some(congestion);
         }

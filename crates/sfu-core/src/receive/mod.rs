@@ -26,6 +26,7 @@ pub use packet::PAYLOAD_MAX;
 
 use crate::codec::Codec;
 use crate::id::{Mid, Rid};
+pub use crate::io::SourceClock;
 use crate::io::Extensions;
 use crate::rtcp::SenderInfo;
 use arrivals::Arrivals;
@@ -51,17 +52,6 @@ pub struct Received<'a> {
     pub payload: &'a [u8],
     /// It came as a retransmission (RFC 4588).
     pub recovered: bool,
-}
-
-/// The last sender report of a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SourceClock {
-    /// The stream's SSRC.
-    pub source: u32,
-    /// 32.32 fixed point.
-    pub ntp: u64,
-    pub rtp_timestamp: u32,
-    pub received: Instant,
 }
 
 /// The receiving side of one peer. See the module.
