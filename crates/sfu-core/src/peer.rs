@@ -111,7 +111,7 @@ impl Peer {
         certificate: &DtlsCert,
         credentials: IceCreds,
     ) -> Self {
-        let rtc_config = RtcConfig::new()
+        let mut rtc_config = RtcConfig::new()
             .set_rtp_mode(true)
             .set_ice_lite(true)
             .set_local_ice_credentials(credentials)
@@ -124,6 +124,12 @@ impl Peer {
             .enable_vp9(true)
             .enable_h264(true)
             .enable_av1(true);
+        // Lost sound is sent again on request; browsers ask for it only if the answer says so (docs/signalling.md).
+        for codec in
+            rtc_config.codec_config().iter_mut().filter(|codec| codec.spec().codec == str0m::format::Codec::Opus)
+        {
+            codec.set_fb_nack(true);
+        }
         let mut rtc = rtc_config.build(now);
         let media = MediaHalf::new(now, keys::take_latest());
         for candidate in &config.candidates {
