@@ -29,8 +29,10 @@ pub struct Member {
     pub socket: UdpSocket,
     /// When the WebSocket request went out.
     pub opened_at: Option<Instant>,
-    /// The id of what it publishes, once the answer has come.
-    pub track: Option<String>,
+    /// The ids of what it publishes, once the answer has come.
+    pub tracks: Vec<String>,
+    /// Its signalling socket is closed.
+    pub closed: bool,
     pub answered: bool,
     /// Taken as soon as the answer is there: a track, and the publisher behind it.
     pub subscribe_to: Option<(String, u16)>,
@@ -88,7 +90,8 @@ impl Load {
             client,
             socket,
             opened_at: None,
-            track: None,
+            tracks: Vec::new(),
+            closed: false,
             answered: false,
             subscribe_to: None,
             offer: Some(wire::Offer { sdp, seq: 1, tracks }),
@@ -110,16 +113,18 @@ impl Load {
         load.run_for(Duration::from_secs(1))
     }
 
-    /// Subscribes a slot to what `publisher` publishes.
-    pub fn subscribe(&mut self, member: usize, wants: &[(usize, usize)]) -> Result<()> {
+    /// Subscribes slots to tracks of publishers: a slot, a publisher, the number of its track.
+    pub fn subscribe(&mut self, member: usize, wants: &[(usize, usize, usize)]) -> Result<()> {
         let mut tracks = Vec::new();
-        for (slot, publisher) in wants {
-            let from = &self.members[*publisher];
-            let track = from.track.clone().context("the publisher has no track")?;
+        for &(slot, publisher, number) in wants {
+            let from = &self.members[publisher];
+            let track = from.tracks.get(number).context("the publisher has no such track")?.clone();
             let id = from.client.plan.id;
             let client = &mut self.members[member].client;
-            client.expect(*slot, id);
-            tracks.push(want(track, &client.subscriptions[*slot]));
+            if !client.subscriptions[slot].idle {
+                client.expect(slot, id);
+            }
+            tracks.push(want(track, &client.subscriptions[slot]));
         }
         self.signalling.send(member, ClientMessage::Subscribe(wire::Subscribe { tracks }));
         Ok(())
@@ -153,7 +158,10 @@ impl Load {
     }
 
     pub fn run_for(&mut self, time: Duration) -> Result<()> {
-        let end = Instant::now() + time;
+        self.run_to(Instant::now() + time)
+    }
+
+    pub fn run_to(&mut self, end: Instant) -> Result<()> {
         while Instant::now() < end {
             self.turn(end)?;
         }
@@ -253,7 +261,7 @@ impl Load {
         let of = &mut self.members[member];
         match what {
             What::Opening(at) => of.opened_at = Some(at),
-            What::Closed(_) if of.left => {}
+            What::Closed(_) if of.left => of.closed = true,
             What::Closed(why) => bail!("client {member}: {why}"),
             What::Message(ServerMessage::Welcome(_)) => {
                 let offer = of.offer.take().context("welcome twice")?;
@@ -261,7 +269,7 @@ impl Load {
             }
             What::Message(ServerMessage::Answer(answer)) => {
                 of.answered = true;
-                of.track = answer.tracks.first().map(|track| track.track.clone());
+                of.tracks = answer.tracks.iter().map(|track| track.track.clone()).collect();
                 of.client.handle_answer(Instant::now(), &answer.sdp, &mut self.outbox)?;
                 if let Some((track, publisher)) = of.subscribe_to.take() {
                     of.client.expect(0, publisher);

@@ -2,6 +2,7 @@
 //! they are made.
 
 mod allocations;
+mod churn;
 mod cli;
 mod client;
 mod engine;
@@ -16,6 +17,7 @@ mod report;
 mod server;
 mod signalling;
 mod stats;
+mod storm;
 
 use std::process::ExitCode;
 

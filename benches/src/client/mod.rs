@@ -36,9 +36,20 @@ pub struct Plan {
     /// Unique among the clients of a run.
     pub id: u16,
     pub publish: Option<MediaShape>,
+    /// Video tracks that are published besides and never carry a packet.
+    pub idle_tracks: usize,
     /// Receiving m-lines.
     pub audio_slots: usize,
     pub video_slots: usize,
+    /// How many of the video slots, the last ones, are for tracks that send nothing.
+    pub idle_slots: usize,
+}
+
+impl Plan {
+    /// One that neither publishes nor receives.
+    pub fn bare(id: u16) -> Self {
+        Self { id, publish: None, idle_tracks: 0, audio_slots: 0, video_slots: 0, idle_slots: 0 }
+    }
 }
 
 /// See the module.
@@ -106,16 +117,23 @@ impl Client {
             };
             (api.add_media(kind, Direction::SendOnly, None, None, None), source)
         });
+        let idle: Vec<_> = (0..plan.idle_tracks)
+            .map(|_| api.add_media(MediaKind::Video, Direction::SendOnly, None, None, None))
+            .collect();
         let slots = [(MediaKind::Audio, plan.audio_slots), (MediaKind::Video, plan.video_slots)];
         let mut subscriptions = Vec::new();
         for kind in slots.into_iter().flat_map(|(kind, count)| std::iter::repeat_n(kind, count)) {
             let mid = api.add_media(kind, Direction::RecvOnly, None, None, None);
             subscriptions.push(Subscription::new(0, mid.to_string(), kind == MediaKind::Audio));
         }
+        for subscription in subscriptions.iter_mut().rev().take(plan.idle_slots) {
+            subscription.idle = true;
+        }
         let (offer, pending) = api.apply().context("an offer without m-lines")?;
-        let tracks = published.iter().map(|(mid, source)| {
-            let size = |pixels| (*source == Source::Camera).then_some(pixels);
-            let (mid, source) = (mid.to_string(), *source);
+        let idle = idle.into_iter().map(|mid| (mid, Source::Camera));
+        let tracks = published.iter().copied().chain(idle).map(|(mid, source)| {
+            let size = |pixels| (source == Source::Camera).then_some(pixels);
+            let mid = mid.to_string();
             PublishedTrack { mid, source, muted: false, enc: None, width: size(640), height: size(360) }
         });
         let tracks: Vec<PublishedTrack> = tracks.collect();

@@ -4,6 +4,9 @@
 //! subscriptions and media, until every subscription has its first packet · a warm-up · the measured window · the limit
 //! loop · probes that join a small call of their own on the same server (join time). The idle cost is reported beside,
 //! not subtracted: a server's timers are part of what forwarding costs.
+//!
+//! Allocations cannot be seen from outside the server's process. They are counted in this one, after the runs: the same
+//! engine, linked in, carries the same call, and a counting allocator watches it from a packet's receipt to its sends.
 
 mod probe;
 mod room;
@@ -14,11 +17,10 @@ use anyhow::{Context as _, Result, ensure};
 
 use self::room::Room;
 use crate::cli::FanoutArgs;
-use crate::limit;
 use crate::load::Load;
 use crate::machine::{Cores, Cpu, resident, udp_drops};
-use crate::report;
 use crate::stats::{median_by, percentile};
+use crate::{engine, limit, report};
 
 /// Clients that join at a time: a room fills, it is not stormed.
 const JOINING_AT_ONCE: usize = 8;
@@ -59,8 +61,11 @@ pub fn run(args: &FanoutArgs, cores: Cores) -> Result<()> {
     let median = median_by(&runs, |run| run.ns_per_forwarded_packet.unwrap_or_default()).context("no valid run")?;
     let extreme =
         |of: fn(&report::Fanout) -> Option<f64>, pick: fn(f64, f64) -> f64| runs.iter().filter_map(of).reduce(pick);
+    eprintln!("allocations: the same packets through the engine in this process");
+    let allocations = engine::allocations_per_packet(args.publishers, args.subscribers, room.shape)?;
     let report = report::Fanout {
         runs: runs.len(),
+        allocations_per_packet: Some(allocations),
         ns_min: extreme(|run| run.ns_per_forwarded_packet, f64::min),
         ns_max: extreme(|run| run.ns_per_forwarded_packet, f64::max),
         ratio_min: extreme(|run| run.ratio, f64::min),
@@ -100,7 +105,7 @@ fn run_once(args: &FanoutArgs, room: Room, cores: Cores) -> Result<report::Fanou
     subscribe(&mut load, room)?;
     publish(&mut load, room);
     load.run_until("first packets of all", FIRST_MEDIA_TIMEOUT, |load| {
-        load.members.iter().all(|member| member.client.subscriptions.iter().all(|s| s.is_known()))
+        load.members.iter().all(|member| member.client.subscriptions.iter().all(|s| s.idle || s.is_known()))
     })?;
     load.busy = true;
     load.run_for(WARM_UP)?;
@@ -166,6 +171,7 @@ fn run_once(args: &FanoutArgs, room: Room, cores: Cores) -> Result<report::Fanou
         command: "fanout",
         subscribers: room.subscribers,
         publishers: room.publishers,
+        idle_streams: room.idle_streams,
         audio: room.shape.audio,
         size: room.shape.size,
         size_jitter: room.shape.jitter,
@@ -179,10 +185,9 @@ fn run_once(args: &FanoutArgs, room: Room, cores: Cores) -> Result<report::Fanou
         p50_us: percentile(&mut latencies, 0.5).map(us),
         p99_us: percentile(&mut latencies, 0.99).map(us),
         bytes_per_peer: difference(connected, empty).map(|bytes| bytes / room.clients() as f64),
-        bytes_per_subscription: difference(busy, connected).map(|bytes| bytes / room.subscriptions() as f64),
+        bytes_per_subscription: difference(busy, connected).map(|bytes| bytes / room.all_subscriptions() as f64),
         join_ms: percentile(&mut join, 0.5).map(ms),
         connect_ms: percentile(&mut connect, 0.5).map(ms),
-        allocations_per_packet: None,
         delivered,
         expected,
         idle_core_share: idle,
@@ -195,9 +200,8 @@ fn run_once(args: &FanoutArgs, room: Room, cores: Cores) -> Result<report::Fanou
 
 fn subscribe(load: &mut Load, room: Room) -> Result<()> {
     for member in 0..room.clients() {
-        let others = (0..room.publishers).filter(|publisher| *publisher != member);
-        let wants: Vec<(usize, usize)> = others.enumerate().collect();
-        if room.plan(member).audio_slots + room.plan(member).video_slots > 0 {
+        let wants = room.wants(member);
+        if !wants.is_empty() {
             load.subscribe(member, &wants)?;
         }
     }
@@ -217,7 +221,7 @@ fn publish(load: &mut Load, room: Room) {
 fn count(load: &Load, from: &[u64], to: &[u64]) -> Result<(u64, u64)> {
     let (mut delivered, mut expected, mut named) = (0, 0, 0);
     for (receiver, member) in load.members.iter().enumerate() {
-        for subscription in &member.client.subscriptions {
+        for subscription in member.client.subscriptions.iter().filter(|subscription| !subscription.idle) {
             let publisher = usize::from(subscription.publisher.context("a slot without a publisher")?);
             let window = from[publisher]..to[publisher];
             expected += window.end - window.start;
