@@ -12,7 +12,7 @@ use str0m::crypto::dtls::SrtpProfile;
 use crate::client::publisher::MediaShape;
 use crate::machine::Cores;
 use crate::server::{self, Server};
-use crate::{churn, engine, fanout, idle, limit, machine, report, stats, storm};
+use crate::{churn, engine, fanout, gate, idle, limit, machine, report, stats, storm};
 
 /// Load harness: what a media server costs, counted at real clients
 #[derive(Debug, Parser)]
@@ -36,6 +36,8 @@ enum Command {
     Limit(LimitArgs),
     /// The engine alone, in process and without sockets: CPU and allocations per forwarded packet
     Engine(EngineArgs),
+    /// Instructions and allocations per forwarded packet against the committed rows: needs no quiet machine
+    Gate(GateArgs),
 }
 
 /// What publishers send.
@@ -198,8 +200,21 @@ pub struct EngineArgs {
     pub duration: Period,
     #[arg(long, default_value_t = 5)]
     pub runs: usize,
+    /// Leaves CPU time out: under valgrind it says nothing
+    #[arg(long)]
+    pub no_clock: bool,
     #[command(flatten)]
     pub media: MediaArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct GateArgs {
+    /// The file with the committed rows
+    #[arg(long, default_value = "benches/scoreboard.md", value_name = "FILE")]
+    pub scoreboard: PathBuf,
+    /// Writes what was counted into the rows instead of checking them
+    #[arg(long)]
+    pub update: bool,
 }
 
 impl Cli {
@@ -213,6 +228,7 @@ impl Cli {
             Command::Storm(args) => storm::run(&args, cores),
             Command::Churn(args) => churn::run(&args, cores),
             Command::Limit(args) => run_limit(&args, cores),
+            Command::Gate(args) => gate::run(&args),
             Command::Engine(args) => engine::run(&args, cores),
         }
     }

@@ -7,6 +7,7 @@ mod cli;
 mod client;
 mod engine;
 mod fanout;
+mod gate;
 mod http;
 mod idle;
 mod limit;

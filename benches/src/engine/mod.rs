@@ -36,14 +36,15 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// Of this thread, since it began.
-    fn so_far() -> Self {
+    /// Of this thread, since it began. Without the clock the CPU time stays at nought.
+    fn so_far(clock: bool) -> Self {
         let (allocations, allocated_bytes) = allocations::so_far();
-        Self { cpu: machine::thread_cpu(), allocations, allocated_bytes }
+        let cpu = if clock { machine::thread_cpu() } else { Duration::ZERO };
+        Self { cpu, allocations, allocated_bytes }
     }
 
-    fn add_since(&mut self, before: Self) {
-        let now = Self::so_far();
+    fn add_since(&mut self, before: Self, clock: bool) {
+        let now = Self::so_far(clock);
         self.cpu += now.cpu.saturating_sub(before.cpu);
         self.allocations += now.allocations - before.allocations;
         self.allocated_bytes += now.allocated_bytes - before.allocated_bytes;
@@ -69,7 +70,8 @@ pub fn run(args: &EngineArgs, cores: Cores) -> Result<()> {
     machine::pin(cores.load)?;
     let mut runs = Vec::new();
     for _ in 0..args.runs.max(1) {
-        let report = run_once(args.publishers, args.subscribers, args.media.shape(), args.duration.into())?;
+        let report =
+            run_once(args.publishers, args.subscribers, args.media.shape(), args.duration.into(), !args.no_clock)?;
         eprintln!(
             "  {:.0} ns, {:.3} allocations ({:.0} B) per packet (feedback {:.3}, timers {:.3}), {:.1} datagrams per send",
             report.ns_per_forwarded_packet,
@@ -93,11 +95,18 @@ pub fn run(args: &EngineArgs, cores: Cores) -> Result<()> {
 
 /// Allocations from receipt to send of RTP in a call like this, by forwarded packets.
 pub fn allocations_per_packet(publishers: usize, subscribers: usize, shape: MediaShape) -> Result<f64> {
-    Ok(run_once(publishers, subscribers, shape, ALLOCATIONS_TIME)?.allocations_per_packet)
+    Ok(run_once(publishers, subscribers, shape, ALLOCATIONS_TIME, true)?.allocations_per_packet)
 }
 
-fn run_once(publishers: usize, subscribers: usize, shape: MediaShape, duration: Duration) -> Result<report::Engine> {
+fn run_once(
+    publishers: usize,
+    subscribers: usize,
+    shape: MediaShape,
+    duration: Duration,
+    clock: bool,
+) -> Result<report::Engine> {
     let mut world = World::new(publishers, subscribers, shape)?;
+    world.clock = clock;
     world.start();
     let mut section = Section::default();
     for_ticks(WARM_UP, |_| world.tick(TICK, Keep::Whole, &mut section))?;

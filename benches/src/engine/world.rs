@@ -32,6 +32,8 @@ pub enum Keep {
 
 /// See the module.
 pub struct World {
+    /// CPU time is taken.
+    pub clock: bool,
     now: Instant,
     engine: Engine,
     engine_deadline: Instant,
@@ -54,6 +56,7 @@ impl World {
         let crypto = sfu_core::default_crypto();
         let config = EngineConfig { candidates, seed: [1; 32], crypto, bounds: Bounds::default() };
         let mut world = Self {
+            clock: true,
             now,
             engine: Engine::new(now, config),
             engine_deadline: now,
@@ -229,7 +232,7 @@ impl World {
     }
 
     fn take(&mut self, keep: Keep, media: bool, section: &mut Section) {
-        let before = Cost::so_far();
+        let before = Cost::so_far(self.clock);
         for (client, range) in &self.inbound {
             let contents = &self.bytes[range.clone()];
             if is_rtp(contents) == media {
@@ -239,16 +242,16 @@ impl World {
         }
         self.poll_engine(keep, section);
         let cost = if media { &mut section.media } else { &mut section.feedback };
-        cost.add_since(before);
+        cost.add_since(before, self.clock);
     }
 
     fn timers(&mut self, keep: Keep, section: &mut Section) {
-        let (before, packets) = (Cost::so_far(), section.packets);
+        let (before, packets) = (Cost::so_far(self.clock), section.packets);
         self.engine.handle_timeout(self.now);
         self.poll_engine(keep, section);
         // What was held back for pacing is media still.
         let cost = if section.packets > packets { &mut section.media } else { &mut section.timers };
-        cost.add_since(before);
+        cost.add_since(before, self.clock);
     }
 
     fn poll_engine(&mut self, keep: Keep, section: &mut Section) {
