@@ -60,17 +60,22 @@ pub struct Load {
 
 impl Load {
     pub fn new(server: SocketAddr) -> Result<Self> {
-        let poll = Poll::new()?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         // Which of our addresses faces the server; nothing is sent for this.
         let probe = std::net::UdpSocket::bind(("0.0.0.0", 0))?;
         probe.connect(server)?;
+        Self::at(server, probe.local_addr()?.ip())
+    }
+
+    /// With clients at this address of ours.
+    pub fn at(server: SocketAddr, local: IpAddr) -> Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         Ok(Self {
             members: Vec::new(),
             send_failures: 0,
             busy: false,
             epoch: Instant::now(),
-            local: probe.local_addr()?.ip(),
+            local,
             signalling: Signalling::start(server, waker)?,
             poll,
             events: Events::with_capacity(1024),
@@ -82,10 +87,39 @@ impl Load {
 
     /// Begins to join a client; answers its number.
     pub fn join(&mut self, conference: &str, plan: Plan) -> Result<usize> {
-        let member = self.members.len();
-        let mut socket = bind(self.local)?;
-        self.poll.registry().register(&mut socket, Token(member), Interest::READABLE)?;
+        let socket = bind(self.local)?;
         let (client, sdp, tracks) = Client::new(Instant::now(), self.epoch, socket.local_addr()?, plan)?;
+        let member = self.add(client, socket, Some(wire::Offer { sdp, seq: 1, tracks }))?;
+        self.signalling.join(member, conference);
+        Ok(member)
+    }
+
+    /// A client that offers to a server of another kind: its number and the offer. The caller does the signalling.
+    pub fn offer(&mut self, plan: Plan) -> Result<(usize, String)> {
+        let socket = bind(self.local)?;
+        let (client, sdp, _) = Client::new(Instant::now(), self.epoch, socket.local_addr()?, plan)?;
+        Ok((self.add(client, socket, None)?, sdp))
+    }
+
+    /// The answer to [`Self::offer`].
+    pub fn handle_answer(&mut self, member: usize, sdp: &str) -> Result<()> {
+        self.members[member].client.handle_answer(Instant::now(), sdp, &mut self.outbox)?;
+        self.after(member)
+    }
+
+    /// A client that answers a server's offer: its number and the answer.
+    pub fn answer(&mut self, plan: Plan, offer: &str) -> Result<(usize, String)> {
+        let socket = bind(self.local)?;
+        let local = socket.local_addr()?;
+        let (client, sdp) = Client::answering(Instant::now(), self.epoch, local, plan, offer, &mut self.outbox)?;
+        let member = self.add(client, socket, None)?;
+        self.after(member)?;
+        Ok((member, sdp))
+    }
+
+    fn add(&mut self, client: Client, mut socket: UdpSocket, offer: Option<wire::Offer>) -> Result<usize> {
+        let member = self.members.len();
+        self.poll.registry().register(&mut socket, Token(member), Interest::READABLE)?;
         self.members.push(Member {
             client,
             socket,
@@ -94,11 +128,10 @@ impl Load {
             closed: false,
             answered: false,
             subscribe_to: None,
-            offer: Some(wire::Offer { sdp, seq: 1, tracks }),
+            offer,
             scheduled: None,
             left: false,
         });
-        self.signalling.join(member, conference);
         Ok(member)
     }
 

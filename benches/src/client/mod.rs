@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use focus_signaling::wire::{PublishedTrack, Source};
-use str0m::change::{SdpAnswer, SdpPendingOffer};
+use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind};
 use str0m::net::{Protocol, Receive};
@@ -99,16 +99,7 @@ impl Client {
         local: SocketAddr,
         plan: Plan,
     ) -> Result<(Self, String, Vec<PublishedTrack>)> {
-        // No reports of str0m's own: what it sends as RTP or RTCP is dropped, see `drain`.
-        let config = RtcConfig::new()
-            .set_rtp_mode(true)
-            .set_rtcp_report_interval_audio(Duration::from_secs(3600))
-            .set_rtcp_report_interval_video(Duration::from_secs(3600))
-            .clear_codecs()
-            .enable_opus(true, false)
-            .enable_vp8(true);
-        let (mut rtc, keys) = tap::build(config, now);
-        rtc.add_local_candidate(Candidate::host(local, "udp")?);
+        let (mut rtc, keys) = Self::build(now, local)?;
         let mut api = rtc.sdp_api();
         let published = plan.publish.map(|shape| {
             let (kind, source) = match shape.audio {
@@ -141,9 +132,57 @@ impl Client {
             // SSRC and payload type are known with the answer.
             Publisher::new(shape, plan.id, 0, 0, mid.to_string())
         });
-        let client = Self {
+        let mut client = Self::with(rtc, keys, epoch, local, plan, subscriptions);
+        client.publisher = publisher;
+        client.pending = Some(pending);
+        Ok((client, offer.to_sdp_string(), tracks))
+    }
+
+    /// A client that answers an offer of the server, and its answer. Every m-line is one that it receives on.
+    pub fn answering(
+        now: Instant,
+        epoch: Instant,
+        local: SocketAddr,
+        plan: Plan,
+        offer: &str,
+        outbox: &mut Outbox,
+    ) -> Result<(Self, String)> {
+        let (mut rtc, keys) = Self::build(now, local)?;
+        let answer = rtc.sdp_api().accept_offer(SdpOffer::from_sdp_string(offer)?)?;
+        let mids = offer.lines().filter_map(|line| line.strip_prefix("a=mid:"));
+        let audio = plan.audio_slots > 0;
+        let subscriptions = mids.map(|mid| Subscription::new(0, mid.trim().to_owned(), audio)).collect();
+        let mut client = Self::with(rtc, keys, epoch, local, plan, subscriptions);
+        client.wire_up()?;
+        client.handle_timeout(now, outbox);
+        Ok((client, answer.to_sdp_string()))
+    }
+
+    fn build(now: Instant, local: SocketAddr) -> Result<(Rtc, tap::Slot)> {
+        // No reports of str0m's own: what it sends as RTP or RTCP is dropped, see `drain`.
+        let config = RtcConfig::new()
+            .set_rtp_mode(true)
+            .set_rtcp_report_interval_audio(Duration::from_secs(3600))
+            .set_rtcp_report_interval_video(Duration::from_secs(3600))
+            .clear_codecs()
+            .enable_opus(true, false)
+            .enable_vp8(true);
+        let (mut rtc, keys) = tap::build(config, now);
+        rtc.add_local_candidate(Candidate::host(local, "udp")?);
+        Ok((rtc, keys))
+    }
+
+    fn with(
+        rtc: Rtc,
+        keys: tap::Slot,
+        epoch: Instant,
+        local: SocketAddr,
+        plan: Plan,
+        subscriptions: Vec<Subscription>,
+    ) -> Self {
+        Self {
             plan,
-            publisher,
+            publisher: None,
             subscriptions,
             faults: Faults::default(),
             connected_at: None,
@@ -158,7 +197,7 @@ impl Client {
             rtc_deadline: None,
             keys,
             srtp: None,
-            pending: Some(pending),
+            pending: None,
             ids: ExtensionIds::default(),
             by_ssrc: BTreeMap::new(),
             repairs: Vec::new(),
@@ -171,8 +210,7 @@ impl Client {
             next_feedback: None,
             next_report: None,
             scratch: Vec::new(),
-        };
-        Ok((client, offer.to_sdp_string(), tracks))
+        }
     }
 
     /// The server's answer: media is wired up, ICE begins.
@@ -180,6 +218,13 @@ impl Client {
         let pending = self.pending.take().context("an answer without an offer")?;
         let answer = SdpAnswer::from_sdp_string(sdp)?;
         self.rtc.sdp_api().accept_answer(pending, answer)?;
+        self.wire_up()?;
+        self.handle_timeout(now, outbox);
+        Ok(())
+    }
+
+    /// Ids, payload types and SSRCs, as they were negotiated.
+    fn wire_up(&mut self) -> Result<()> {
         let payload_type = |rtc: &Rtc, codec| {
             let params = rtc.codec_config().params().iter().find(|params| params.spec().codec == codec);
             params.map(|params| *params.pt()).context("the codec was refused")
@@ -208,7 +253,6 @@ impl Client {
             self.repairs.extend(stream.rtx().map(|ssrc| *ssrc));
             self.by_ssrc.insert(subscription.ssrc, index);
         }
-        self.handle_timeout(now, outbox);
         Ok(())
     }
 
@@ -296,7 +340,7 @@ impl Client {
                 }
                 Output::Event(Event::Connected) => {
                     let material = self.keys.get().context("connected without keys")?;
-                    self.srtp = Some(Srtp::new(material, true)?);
+                    self.srtp = Some(Srtp::new(material, material.active)?);
                     self.connected_at = Some(now);
                 }
                 Output::Event(_) => {}

@@ -32,7 +32,7 @@ pub enum Keep {
 
 /// See the module.
 pub struct World {
-    /// CPU time is taken.
+    /// CPU time is taken. Not while the call is set up.
     pub clock: bool,
     now: Instant,
     engine: Engine,
@@ -56,7 +56,7 @@ impl World {
         let crypto = sfu_core::default_crypto();
         let config = EngineConfig { candidates, seed: [1; 32], crypto, bounds: Bounds::default() };
         let mut world = Self {
-            clock: true,
+            clock: false,
             now,
             engine: Engine::new(now, config),
             engine_deadline: now,

@@ -30,6 +30,11 @@ pub struct Room {
 }
 
 impl Room {
+    /// One publisher, for whom all others have come.
+    pub fn one_to_many(subscribers: usize, shape: MediaShape, duration: Duration) -> Self {
+        Self { publishers: 1, subscribers, mesh: false, shape, duration, idle_streams: 0 }
+    }
+
     pub fn new(args: &FanoutArgs) -> Result<Self> {
         let shape = args.media.shape();
         ensure!(args.publishers > 0 && args.subscribers > 0, "at least one of each");
