@@ -12,7 +12,7 @@ use str0m::crypto::dtls::SrtpProfile;
 use crate::client::publisher::MediaShape;
 use crate::machine::Cores;
 use crate::server::{self, Server};
-use crate::{churn, engine, fanout, gate, idle, limit, machine, report, stats, storm};
+use crate::{churn, engine, fanout, gate, idle, limit, machine, peers, report, stats, storm};
 
 /// Load harness: what a media server costs, counted at real clients
 #[derive(Debug, Parser)]
@@ -36,6 +36,8 @@ enum Command {
     Limit(LimitArgs),
     /// The engine alone, in process and without sockets: CPU and allocations per forwarded packet
     Engine(EngineArgs),
+    /// Janus and LiveKit under the load that ours has, and how many times as much CPU they need
+    Peers(PeersArgs),
     /// Instructions and allocations per forwarded packet against the committed rows: needs no quiet machine
     Gate(GateArgs),
 }
@@ -208,6 +210,29 @@ pub struct EngineArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct PeersArgs {
+    /// Debian's Janus. Neither of both: all that are installed
+    #[arg(long)]
+    pub janus: bool,
+    /// LiveKit, from `make bench-rivals`
+    #[arg(long)]
+    pub livekit: bool,
+    #[arg(long, default_value_t = 50)]
+    pub subscribers: usize,
+    /// The measured window, such as 10s
+    #[arg(long, default_value = "10s")]
+    pub duration: Period,
+    #[arg(long, default_value_t = 5)]
+    pub runs: usize,
+    /// Our server [default: sfu-server beside this program]
+    #[arg(long, value_name = "FILE")]
+    pub server_binary: Option<PathBuf>,
+    /// Accepted for scripts: the last line on stdout always is JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct GateArgs {
     /// The file with the committed rows
     #[arg(long, default_value = "benches/scoreboard.md", value_name = "FILE")]
@@ -219,6 +244,12 @@ pub struct GateArgs {
 
 impl Cli {
     pub fn run(self) -> Result<()> {
+        // Both start programs that shall not inherit our one core.
+        match &self.command {
+            Command::Gate(args) => return gate::run(args),
+            Command::Peers(_) => peers::enter()?,
+            _ => {}
+        }
         let cores = Cores::find()?;
         machine::raise_open_files()?;
         machine::pin(cores.load)?;
@@ -229,6 +260,7 @@ impl Cli {
             Command::Churn(args) => churn::run(&args, cores),
             Command::Limit(args) => run_limit(&args, cores),
             Command::Gate(args) => gate::run(&args),
+            Command::Peers(args) => peers::run(&args, cores),
             Command::Engine(args) => engine::run(&args, cores),
         }
     }

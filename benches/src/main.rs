@@ -14,6 +14,7 @@ mod limit;
 mod load;
 mod machine;
 mod payload;
+mod peers;
 mod report;
 mod server;
 mod signalling;

@@ -103,6 +103,40 @@ pub struct Churn {
     pub gauges_end: f64,
 }
 
+/// `peers`.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Peers {
+    pub command: &'static str,
+    pub subscribers: usize,
+    /// Theirs by ours, medians, of video and of audio. `null`: not measured.
+    pub janus_ratio: Option<f64>,
+    pub janus_audio_ratio: Option<f64>,
+    pub livekit_ratio: Option<f64>,
+    pub livekit_audio_ratio: Option<f64>,
+    /// Not installed.
+    pub skipped: Vec<&'static str>,
+    pub rows: Vec<PeerRow>,
+}
+
+/// One server under one load: its median run.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct PeerRow {
+    pub load: &'static str,
+    pub server: &'static str,
+    pub version: String,
+    pub runs: usize,
+    pub ns_per_forwarded_packet: f64,
+    pub user_ns: Option<f64>,
+    pub system_ns: Option<f64>,
+    pub ns_min: f64,
+    pub ns_max: f64,
+    pub core_share: Option<f64>,
+    pub delivered: u64,
+    pub expected: u64,
+    /// By ours.
+    pub ratio: f64,
+}
+
 /// `limit`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Limit {
