@@ -8,7 +8,7 @@ E2E := tests/e2e
 export AWS_LC_SYS_USE_SYSTEM := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test unit e2e lint fmt bench fuzz web web-test deploy-check deps clean
+.PHONY: help build run test unit e2e lint fmt bench bench-rivals gate gate-update fuzz web web-test deploy-check deps clean
 
 help: ## This list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -19,7 +19,7 @@ build: web ## Everything, release profile
 run: web ## A call in the browser: builds, starts, prints an address to open in two tabs
 	$(CARGO) run -p sfu-server -- --dev
 
-test: deps lint unit web-test deploy-check e2e ## Everything that CI runs: lints, unit tests, simulations, the web client, real browsers
+test: deps lint unit web-test deploy-check e2e gate ## Everything that CI runs: lints, unit tests, simulations, the web client, real browsers
 	@echo "make test: all passed"
 
 unit: web ## Unit tests and simulations
@@ -44,6 +44,15 @@ fmt: ## Formats the Rust code
 
 bench: ## Cost per packet, memory, join time; prints them beside benches/scoreboard.md
 	tools/bench.sh
+
+bench-rivals: ## Installs Janus and LiveKit for `sfu-bench peers`
+	tools/install-rivals.sh
+
+gate: deps ## Instructions and allocations per forwarded packet against benches/scoreboard.md
+	$(CARGO) run --release -q -p sfu-bench -- gate
+
+gate-update: deps ## Writes what `make gate` counts into benches/scoreboard.md
+	$(CARGO) run --release -q -p sfu-bench -- gate --update
 
 fuzz: ## Every fuzz target for SECONDS (default 20) each
 	fuzz/run.sh $(SECONDS_PER_TARGET)

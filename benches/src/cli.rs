@@ -12,7 +12,7 @@ use str0m::crypto::dtls::SrtpProfile;
 use crate::client::publisher::MediaShape;
 use crate::machine::Cores;
 use crate::server::{self, Server};
-use crate::{engine, fanout, idle, limit, machine, report, stats};
+use crate::{churn, engine, fanout, gate, idle, limit, machine, peers, report, stats, storm};
 
 /// Load harness: what a media server costs, counted at real clients
 #[derive(Debug, Parser)]
@@ -28,10 +28,18 @@ enum Command {
     Fanout(FanoutArgs),
     /// What connected peers cost that carry nothing
     Idle(IdleArgs),
+    /// Many receivers join within a moment: key-frame requests that reach the publisher, time to the first picture
+    Storm(StormArgs),
+    /// Very many clients come and go: memory, descriptors and threads must be back where they began
+    Churn(ChurnArgs),
     /// The same packets, sealed and sent by a bare loop: the limit of this machine
     Limit(LimitArgs),
     /// The engine alone, in process and without sockets: CPU and allocations per forwarded packet
     Engine(EngineArgs),
+    /// Janus and LiveKit under the load that ours has, and how many times as much CPU they need
+    Peers(PeersArgs),
+    /// Instructions and allocations per forwarded packet against the committed rows: needs no quiet machine
+    Gate(GateArgs),
 }
 
 /// What publishers send.
@@ -91,6 +99,9 @@ pub struct FanoutArgs {
     pub subscribers: usize,
     #[arg(long, default_value_t = 1)]
     pub publishers: usize,
+    /// Further m-lines of each receiver, subscribed to tracks that send nothing
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub idle_streams: usize,
     /// The measured window, such as 10s
     #[arg(long, default_value = "10s")]
     pub duration: Period,
@@ -112,8 +123,48 @@ pub struct FanoutArgs {
 pub struct IdleArgs {
     #[arg(long, default_value_t = 200)]
     pub peers: usize,
+    /// Receiving video m-lines of each: compare two figures, and you know what an m-line costs that carries nothing
+    #[arg(long, default_value_t = 1)]
+    pub video_slots: usize,
     #[arg(long, default_value = "10s")]
     pub duration: Period,
+    /// Accepted for scripts: the last line on stdout always is JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct StormArgs {
+    #[arg(long, default_value_t = 500)]
+    pub subscribers: usize,
+    /// They join evenly spread over this time
+    #[arg(long, default_value = "1s")]
+    pub within: Period,
+    /// Accepted for scripts: the last line on stdout always is JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ChurnArgs {
+    #[arg(long, default_value_t = 100_000)]
+    pub joins: usize,
+    /// Clients of one group: they join together, and the next group comes when all have left
+    #[arg(long, default_value_t = 25)]
+    pub at_once: usize,
+    /// Joins before the first measurement: what a server sets up once is no growth
+    #[arg(long, default_value_t = 1000)]
+    pub warm_up: usize,
+    /// A line after so many joins
+    #[arg(long, default_value_t = 10_000)]
+    pub report_each: usize,
+    /// How long the server has to come to rest before each of the two measurements
+    #[arg(long, default_value = "10s")]
+    pub settle: Period,
     /// Accepted for scripts: the last line on stdout always is JSON
     #[arg(long)]
     pub json: bool,
@@ -151,19 +202,65 @@ pub struct EngineArgs {
     pub duration: Period,
     #[arg(long, default_value_t = 5)]
     pub runs: usize,
+    /// Leaves CPU time out: under valgrind it says nothing
+    #[arg(long)]
+    pub no_clock: bool,
     #[command(flatten)]
     pub media: MediaArgs,
 }
 
+#[derive(Debug, Args)]
+pub struct PeersArgs {
+    /// Debian's Janus. Neither of both: all that are installed
+    #[arg(long)]
+    pub janus: bool,
+    /// LiveKit, from `make bench-rivals`
+    #[arg(long)]
+    pub livekit: bool,
+    #[arg(long, default_value_t = 50)]
+    pub subscribers: usize,
+    /// The measured window, such as 10s
+    #[arg(long, default_value = "10s")]
+    pub duration: Period,
+    #[arg(long, default_value_t = 5)]
+    pub runs: usize,
+    /// Our server [default: sfu-server beside this program]
+    #[arg(long, value_name = "FILE")]
+    pub server_binary: Option<PathBuf>,
+    /// Accepted for scripts: the last line on stdout always is JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct GateArgs {
+    /// The file with the committed rows
+    #[arg(long, default_value = "benches/scoreboard.md", value_name = "FILE")]
+    pub scoreboard: PathBuf,
+    /// Writes what was counted into the rows instead of checking them
+    #[arg(long)]
+    pub update: bool,
+}
+
 impl Cli {
     pub fn run(self) -> Result<()> {
+        // Both start programs that shall not inherit our one core.
+        match &self.command {
+            Command::Gate(args) => return gate::run(args),
+            Command::Peers(_) => peers::enter()?,
+            _ => {}
+        }
         let cores = Cores::find()?;
         machine::raise_open_files()?;
         machine::pin(cores.load)?;
         match self.command {
             Command::Fanout(args) => fanout::run(&args, cores),
             Command::Idle(args) => idle::run(&args, cores),
+            Command::Storm(args) => storm::run(&args, cores),
+            Command::Churn(args) => churn::run(&args, cores),
             Command::Limit(args) => run_limit(&args, cores),
+            Command::Gate(args) => gate::run(&args),
+            Command::Peers(args) => peers::run(&args, cores),
             Command::Engine(args) => engine::run(&args, cores),
         }
     }

@@ -31,9 +31,30 @@ pub async fn dev_token(server: SocketAddr, conference: &str, name: &str) -> Resu
 
 /// The status of a `GET`.
 pub fn get_status(server: SocketAddr, path: &str) -> Result<u16> {
+    Ok(blocking(server, Method::GET, path, String::new())?.0.as_u16())
+}
+
+/// What a `GET` answers, as text.
+pub fn get(server: SocketAddr, path: &str) -> Result<String> {
+    text(path, blocking(server, Method::GET, path, String::new())?)
+}
+
+/// What a `POST` of JSON answers, as text.
+pub fn post(server: SocketAddr, path: &str, body: String) -> Result<String> {
+    text(path, blocking(server, Method::POST, path, body)?)
+}
+
+fn text(path: &str, (status, body): (StatusCode, Bytes)) -> Result<String> {
+    let body = String::from_utf8_lossy(&body).into_owned();
+    if status != StatusCode::OK {
+        bail!("{path}: {status} {body}");
+    }
+    Ok(body)
+}
+
+fn blocking(server: SocketAddr, method: Method, path: &str, body: String) -> Result<(StatusCode, Bytes)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (status, _) = runtime.block_on(request(server, Method::GET, path, String::new()))?;
-    Ok(status.as_u16())
+    runtime.block_on(request(server, method, path, body))
 }
 
 async fn request(server: SocketAddr, method: Method, path: &str, body: String) -> Result<(StatusCode, Bytes)> {

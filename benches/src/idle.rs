@@ -22,7 +22,7 @@ pub fn run(args: &IdleArgs, cores: Cores) -> Result<()> {
     let server = args.server.start(cores)?;
     let memory = || server.pid.map(resident).transpose();
     let cpu = || server.pid.map(Cpu::of).transpose();
-    let plan = |index: usize| Plan { id: index as u16, publish: None, audio_slots: 1, video_slots: 1 };
+    let plan = |index: usize| Plan { audio_slots: 1, video_slots: args.video_slots, ..Plan::bare(index as u16) };
     Load::warm_up(server.address, &[plan(0)])?;
     let mut load = Load::new(server.address)?;
     let empty = memory()?;

@@ -29,8 +29,10 @@ pub struct Member {
     pub socket: UdpSocket,
     /// When the WebSocket request went out.
     pub opened_at: Option<Instant>,
-    /// The id of what it publishes, once the answer has come.
-    pub track: Option<String>,
+    /// The ids of what it publishes, once the answer has come.
+    pub tracks: Vec<String>,
+    /// Its signalling socket is closed.
+    pub closed: bool,
     pub answered: bool,
     /// Taken as soon as the answer is there: a track, and the publisher behind it.
     pub subscribe_to: Option<(String, u16)>,
@@ -58,17 +60,22 @@ pub struct Load {
 
 impl Load {
     pub fn new(server: SocketAddr) -> Result<Self> {
-        let poll = Poll::new()?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         // Which of our addresses faces the server; nothing is sent for this.
         let probe = std::net::UdpSocket::bind(("0.0.0.0", 0))?;
         probe.connect(server)?;
+        Self::at(server, probe.local_addr()?.ip())
+    }
+
+    /// With clients at this address of ours.
+    pub fn at(server: SocketAddr, local: IpAddr) -> Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         Ok(Self {
             members: Vec::new(),
             send_failures: 0,
             busy: false,
             epoch: Instant::now(),
-            local: probe.local_addr()?.ip(),
+            local,
             signalling: Signalling::start(server, waker)?,
             poll,
             events: Events::with_capacity(1024),
@@ -80,22 +87,51 @@ impl Load {
 
     /// Begins to join a client; answers its number.
     pub fn join(&mut self, conference: &str, plan: Plan) -> Result<usize> {
-        let member = self.members.len();
-        let mut socket = bind(self.local)?;
-        self.poll.registry().register(&mut socket, Token(member), Interest::READABLE)?;
+        let socket = bind(self.local)?;
         let (client, sdp, tracks) = Client::new(Instant::now(), self.epoch, socket.local_addr()?, plan)?;
+        let member = self.add(client, socket, Some(wire::Offer { sdp, seq: 1, tracks }))?;
+        self.signalling.join(member, conference);
+        Ok(member)
+    }
+
+    /// A client that offers to a server of another kind: its number and the offer. The caller does the signalling.
+    pub fn offer(&mut self, plan: Plan) -> Result<(usize, String)> {
+        let socket = bind(self.local)?;
+        let (client, sdp, _) = Client::new(Instant::now(), self.epoch, socket.local_addr()?, plan)?;
+        Ok((self.add(client, socket, None)?, sdp))
+    }
+
+    /// The answer to [`Self::offer`].
+    pub fn handle_answer(&mut self, member: usize, sdp: &str) -> Result<()> {
+        self.members[member].client.handle_answer(Instant::now(), sdp, &mut self.outbox)?;
+        self.after(member)
+    }
+
+    /// A client that answers a server's offer: its number and the answer.
+    pub fn answer(&mut self, plan: Plan, offer: &str) -> Result<(usize, String)> {
+        let socket = bind(self.local)?;
+        let local = socket.local_addr()?;
+        let (client, sdp) = Client::answering(Instant::now(), self.epoch, local, plan, offer, &mut self.outbox)?;
+        let member = self.add(client, socket, None)?;
+        self.after(member)?;
+        Ok((member, sdp))
+    }
+
+    fn add(&mut self, client: Client, mut socket: UdpSocket, offer: Option<wire::Offer>) -> Result<usize> {
+        let member = self.members.len();
+        self.poll.registry().register(&mut socket, Token(member), Interest::READABLE)?;
         self.members.push(Member {
             client,
             socket,
             opened_at: None,
-            track: None,
+            tracks: Vec::new(),
+            closed: false,
             answered: false,
             subscribe_to: None,
-            offer: Some(wire::Offer { sdp, seq: 1, tracks }),
+            offer,
             scheduled: None,
             left: false,
         });
-        self.signalling.join(member, conference);
         Ok(member)
     }
 
@@ -110,16 +146,18 @@ impl Load {
         load.run_for(Duration::from_secs(1))
     }
 
-    /// Subscribes a slot to what `publisher` publishes.
-    pub fn subscribe(&mut self, member: usize, wants: &[(usize, usize)]) -> Result<()> {
+    /// Subscribes slots to tracks of publishers: a slot, a publisher, the number of its track.
+    pub fn subscribe(&mut self, member: usize, wants: &[(usize, usize, usize)]) -> Result<()> {
         let mut tracks = Vec::new();
-        for (slot, publisher) in wants {
-            let from = &self.members[*publisher];
-            let track = from.track.clone().context("the publisher has no track")?;
+        for &(slot, publisher, number) in wants {
+            let from = &self.members[publisher];
+            let track = from.tracks.get(number).context("the publisher has no such track")?.clone();
             let id = from.client.plan.id;
             let client = &mut self.members[member].client;
-            client.expect(*slot, id);
-            tracks.push(want(track, &client.subscriptions[*slot]));
+            if !client.subscriptions[slot].idle {
+                client.expect(slot, id);
+            }
+            tracks.push(want(track, &client.subscriptions[slot]));
         }
         self.signalling.send(member, ClientMessage::Subscribe(wire::Subscribe { tracks }));
         Ok(())
@@ -153,7 +191,10 @@ impl Load {
     }
 
     pub fn run_for(&mut self, time: Duration) -> Result<()> {
-        let end = Instant::now() + time;
+        self.run_to(Instant::now() + time)
+    }
+
+    pub fn run_to(&mut self, end: Instant) -> Result<()> {
         while Instant::now() < end {
             self.turn(end)?;
         }
@@ -253,7 +294,7 @@ impl Load {
         let of = &mut self.members[member];
         match what {
             What::Opening(at) => of.opened_at = Some(at),
-            What::Closed(_) if of.left => {}
+            What::Closed(_) if of.left => of.closed = true,
             What::Closed(why) => bail!("client {member}: {why}"),
             What::Message(ServerMessage::Welcome(_)) => {
                 let offer = of.offer.take().context("welcome twice")?;
@@ -261,7 +302,7 @@ impl Load {
             }
             What::Message(ServerMessage::Answer(answer)) => {
                 of.answered = true;
-                of.track = answer.tracks.first().map(|track| track.track.clone());
+                of.tracks = answer.tracks.iter().map(|track| track.track.clone()).collect();
                 of.client.handle_answer(Instant::now(), &answer.sdp, &mut self.outbox)?;
                 if let Some((track, publisher)) = of.subscribe_to.take() {
                     of.client.expect(0, publisher);

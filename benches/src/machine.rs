@@ -90,6 +90,15 @@ pub fn resident(pid: u32) -> Result<u64> {
     Ok(kib * 1024)
 }
 
+/// Open file descriptors of a process.
+pub fn descriptors(pid: u32) -> Result<u64> {
+    Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count() as u64)
+}
+
+pub fn threads(pid: u32) -> Result<u64> {
+    Ok(fs::read_dir(format!("/proc/{pid}/task"))?.count() as u64)
+}
+
 /// Datagrams that the kernel has dropped for want of buffers in this network namespace, whoever they were for.
 pub fn udp_drops() -> Result<u64> {
     let text = fs::read_to_string("/proc/net/snmp")?;

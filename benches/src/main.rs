@@ -2,20 +2,24 @@
 //! they are made.
 
 mod allocations;
+mod churn;
 mod cli;
 mod client;
 mod engine;
 mod fanout;
+mod gate;
 mod http;
 mod idle;
 mod limit;
 mod load;
 mod machine;
 mod payload;
+mod peers;
 mod report;
 mod server;
 mod signalling;
 mod stats;
+mod storm;
 
 use std::process::ExitCode;
 

@@ -8,6 +8,8 @@ pub struct Fanout {
     pub command: &'static str,
     pub subscribers: usize,
     pub publishers: usize,
+    /// Subscriptions of each receiver to tracks that send nothing.
+    pub idle_streams: usize,
     pub audio: bool,
     pub size: usize,
     pub size_jitter: usize,
@@ -31,7 +33,7 @@ pub struct Fanout {
     pub join_ms: Option<f64>,
     /// WebSocket request to DTLS up, median of probes.
     pub connect_ms: Option<f64>,
-    /// Not to be seen from outside the process: `sfu-bench engine` counts them.
+    /// Of the engine, linked into the harness, with the same call: from receipt to send of RTP.
     pub allocations_per_packet: Option<f64>,
     pub delivered: u64,
     pub expected: u64,
@@ -61,6 +63,80 @@ pub struct Idle {
     pub server_bytes_empty: Option<u64>,
 }
 
+/// `storm`.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Storm {
+    pub command: &'static str,
+    pub subscribers: usize,
+    /// Until the last WebSocket request went out.
+    pub asked_within_s: Option<f64>,
+    pub all_have_media_after_s: f64,
+    /// That reached the publisher.
+    pub keyframe_requests: u64,
+    /// Frames that the publisher sent meanwhile: how long the storm lasted, in its terms.
+    pub publisher_frames: u64,
+    /// WebSocket request to the first packet decrypted.
+    pub join_ms_p50: Option<f64>,
+    pub join_ms_p99: Option<f64>,
+    pub connect_ms_p50: Option<f64>,
+    /// Forwarding to those that are there already is in it.
+    pub server_cpu_ms_per_join: Option<f64>,
+}
+
+/// `churn`.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Churn {
+    pub command: &'static str,
+    pub joins: usize,
+    pub at_once: usize,
+    pub joins_per_second: f64,
+    pub bytes_start: u64,
+    pub bytes_end: u64,
+    /// 0.05: five per cent more than at the start.
+    pub memory_growth: f64,
+    pub descriptors_start: u64,
+    pub descriptors_end: u64,
+    pub threads_start: u64,
+    pub threads_end: u64,
+    /// Sessions, participants, conferences, tracks and subscriptions that the server counts, in sum.
+    pub gauges_start: f64,
+    pub gauges_end: f64,
+}
+
+/// `peers`.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Peers {
+    pub command: &'static str,
+    pub subscribers: usize,
+    /// Theirs by ours, medians, of video and of audio. `null`: not measured.
+    pub janus_ratio: Option<f64>,
+    pub janus_audio_ratio: Option<f64>,
+    pub livekit_ratio: Option<f64>,
+    pub livekit_audio_ratio: Option<f64>,
+    /// Not installed.
+    pub skipped: Vec<&'static str>,
+    pub rows: Vec<PeerRow>,
+}
+
+/// One server under one load: its median run.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct PeerRow {
+    pub load: &'static str,
+    pub server: &'static str,
+    pub version: String,
+    pub runs: usize,
+    pub ns_per_forwarded_packet: f64,
+    pub user_ns: Option<f64>,
+    pub system_ns: Option<f64>,
+    pub ns_min: f64,
+    pub ns_max: f64,
+    pub core_share: Option<f64>,
+    pub delivered: u64,
+    pub expected: u64,
+    /// By ours.
+    pub ratio: f64,
+}
+
 /// `limit`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Limit {
@@ -87,9 +163,16 @@ pub struct Engine {
     pub runs: usize,
     /// Thread CPU from receive to send, feedback and timers included, without sockets.
     pub ns_per_forwarded_packet: f64,
+    /// From receipt to send of RTP.
     pub allocations_per_packet: f64,
     pub allocated_bytes_per_packet: f64,
+    /// Of feedback (RTCP, STUN, DTLS), by forwarded packets.
+    pub feedback_allocations_per_packet: f64,
+    /// Of what the clock causes and sends no media, by forwarded packets.
+    pub timer_allocations_per_packet: f64,
     pub datagrams_per_transmit: f64,
+    /// Forwarded in the measured ticks.
+    pub packets: u64,
     pub delivered: u64,
     pub expected: u64,
     pub ns_min: f64,

@@ -26,15 +26,20 @@ pub struct Server {
 impl Server {
     /// Starts `binary --dev` with one worker on ports of its own, on the server's core.
     pub fn start(binary: &Path, cores: Cores) -> Result<Self> {
+        Self::start_at(binary, cores, Ipv4Addr::LOCALHOST)
+    }
+
+    /// With media at this address. HTTP stays on loopback: `--dev` lets everybody in.
+    pub fn start_at(binary: &Path, cores: Cores, ip: Ipv4Addr) -> Result<Self> {
         let http = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-        let media = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let media = UdpSocket::bind((ip, 0))?.local_addr()?;
         // A child inherits the core of the thread that makes it.
         machine::pin(cores.server)?;
         let child = Command::new(binary)
             .arg("--dev")
             .env("SFU_HTTP__LISTEN", http.to_string())
             .env("SFU_MEDIA__LISTEN", media.to_string())
-            .env("SFU_MEDIA__ADVERTISE", "127.0.0.1")
+            .env("SFU_MEDIA__ADVERTISE", ip.to_string())
             .env("SFU_MEDIA__WORKERS", "1")
             .env("SFU_LIMITS__CONNECTIONS", LIMIT)
             .env("SFU_LIMITS__PARTICIPANTS", LIMIT)

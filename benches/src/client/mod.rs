@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use focus_signaling::wire::{PublishedTrack, Source};
-use str0m::change::{SdpAnswer, SdpPendingOffer};
+use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind};
 use str0m::net::{Protocol, Receive};
@@ -36,9 +36,20 @@ pub struct Plan {
     /// Unique among the clients of a run.
     pub id: u16,
     pub publish: Option<MediaShape>,
+    /// Video tracks that are published besides and never carry a packet.
+    pub idle_tracks: usize,
     /// Receiving m-lines.
     pub audio_slots: usize,
     pub video_slots: usize,
+    /// How many of the video slots, the last ones, are for tracks that send nothing.
+    pub idle_slots: usize,
+}
+
+impl Plan {
+    /// One that neither publishes nor receives.
+    pub fn bare(id: u16) -> Self {
+        Self { id, publish: None, idle_tracks: 0, audio_slots: 0, video_slots: 0, idle_slots: 0 }
+    }
 }
 
 /// See the module.
@@ -88,6 +99,66 @@ impl Client {
         local: SocketAddr,
         plan: Plan,
     ) -> Result<(Self, String, Vec<PublishedTrack>)> {
+        let (mut rtc, keys) = Self::build(now, local)?;
+        let mut api = rtc.sdp_api();
+        let published = plan.publish.map(|shape| {
+            let (kind, source) = match shape.audio {
+                true => (MediaKind::Audio, Source::Microphone),
+                false => (MediaKind::Video, Source::Camera),
+            };
+            (api.add_media(kind, Direction::SendOnly, None, None, None), source)
+        });
+        let idle: Vec<_> = (0..plan.idle_tracks)
+            .map(|_| api.add_media(MediaKind::Video, Direction::SendOnly, None, None, None))
+            .collect();
+        let slots = [(MediaKind::Audio, plan.audio_slots), (MediaKind::Video, plan.video_slots)];
+        let mut subscriptions = Vec::new();
+        for kind in slots.into_iter().flat_map(|(kind, count)| std::iter::repeat_n(kind, count)) {
+            let mid = api.add_media(kind, Direction::RecvOnly, None, None, None);
+            subscriptions.push(Subscription::new(0, mid.to_string(), kind == MediaKind::Audio));
+        }
+        for subscription in subscriptions.iter_mut().rev().take(plan.idle_slots) {
+            subscription.idle = true;
+        }
+        let (offer, pending) = api.apply().context("an offer without m-lines")?;
+        let idle = idle.into_iter().map(|mid| (mid, Source::Camera));
+        let tracks = published.iter().copied().chain(idle).map(|(mid, source)| {
+            let size = |pixels| (source == Source::Camera).then_some(pixels);
+            let mid = mid.to_string();
+            PublishedTrack { mid, source, muted: false, enc: None, width: size(640), height: size(360) }
+        });
+        let tracks: Vec<PublishedTrack> = tracks.collect();
+        let publisher = plan.publish.zip(published).map(|(shape, (mid, _))| {
+            // SSRC and payload type are known with the answer.
+            Publisher::new(shape, plan.id, 0, 0, mid.to_string())
+        });
+        let mut client = Self::with(rtc, keys, epoch, local, plan, subscriptions);
+        client.publisher = publisher;
+        client.pending = Some(pending);
+        Ok((client, offer.to_sdp_string(), tracks))
+    }
+
+    /// A client that answers an offer of the server, and its answer. Every m-line is one that it receives on.
+    pub fn answering(
+        now: Instant,
+        epoch: Instant,
+        local: SocketAddr,
+        plan: Plan,
+        offer: &str,
+        outbox: &mut Outbox,
+    ) -> Result<(Self, String)> {
+        let (mut rtc, keys) = Self::build(now, local)?;
+        let answer = rtc.sdp_api().accept_offer(SdpOffer::from_sdp_string(offer)?)?;
+        let mids = offer.lines().filter_map(|line| line.strip_prefix("a=mid:"));
+        let audio = plan.audio_slots > 0;
+        let subscriptions = mids.map(|mid| Subscription::new(0, mid.trim().to_owned(), audio)).collect();
+        let mut client = Self::with(rtc, keys, epoch, local, plan, subscriptions);
+        client.wire_up()?;
+        client.handle_timeout(now, outbox);
+        Ok((client, answer.to_sdp_string()))
+    }
+
+    fn build(now: Instant, local: SocketAddr) -> Result<(Rtc, tap::Slot)> {
         // No reports of str0m's own: what it sends as RTP or RTCP is dropped, see `drain`.
         let config = RtcConfig::new()
             .set_rtp_mode(true)
@@ -98,34 +169,20 @@ impl Client {
             .enable_vp8(true);
         let (mut rtc, keys) = tap::build(config, now);
         rtc.add_local_candidate(Candidate::host(local, "udp")?);
-        let mut api = rtc.sdp_api();
-        let published = plan.publish.map(|shape| {
-            let (kind, source) = match shape.audio {
-                true => (MediaKind::Audio, Source::Microphone),
-                false => (MediaKind::Video, Source::Camera),
-            };
-            (api.add_media(kind, Direction::SendOnly, None, None, None), source)
-        });
-        let slots = [(MediaKind::Audio, plan.audio_slots), (MediaKind::Video, plan.video_slots)];
-        let mut subscriptions = Vec::new();
-        for kind in slots.into_iter().flat_map(|(kind, count)| std::iter::repeat_n(kind, count)) {
-            let mid = api.add_media(kind, Direction::RecvOnly, None, None, None);
-            subscriptions.push(Subscription::new(0, mid.to_string(), kind == MediaKind::Audio));
-        }
-        let (offer, pending) = api.apply().context("an offer without m-lines")?;
-        let tracks = published.iter().map(|(mid, source)| {
-            let size = |pixels| (*source == Source::Camera).then_some(pixels);
-            let (mid, source) = (mid.to_string(), *source);
-            PublishedTrack { mid, source, muted: false, enc: None, width: size(640), height: size(360) }
-        });
-        let tracks: Vec<PublishedTrack> = tracks.collect();
-        let publisher = plan.publish.zip(published).map(|(shape, (mid, _))| {
-            // SSRC and payload type are known with the answer.
-            Publisher::new(shape, plan.id, 0, 0, mid.to_string())
-        });
-        let client = Self {
+        Ok((rtc, keys))
+    }
+
+    fn with(
+        rtc: Rtc,
+        keys: tap::Slot,
+        epoch: Instant,
+        local: SocketAddr,
+        plan: Plan,
+        subscriptions: Vec<Subscription>,
+    ) -> Self {
+        Self {
             plan,
-            publisher,
+            publisher: None,
             subscriptions,
             faults: Faults::default(),
             connected_at: None,
@@ -140,7 +197,7 @@ impl Client {
             rtc_deadline: None,
             keys,
             srtp: None,
-            pending: Some(pending),
+            pending: None,
             ids: ExtensionIds::default(),
             by_ssrc: BTreeMap::new(),
             repairs: Vec::new(),
@@ -153,8 +210,7 @@ impl Client {
             next_feedback: None,
             next_report: None,
             scratch: Vec::new(),
-        };
-        Ok((client, offer.to_sdp_string(), tracks))
+        }
     }
 
     /// The server's answer: media is wired up, ICE begins.
@@ -162,6 +218,13 @@ impl Client {
         let pending = self.pending.take().context("an answer without an offer")?;
         let answer = SdpAnswer::from_sdp_string(sdp)?;
         self.rtc.sdp_api().accept_answer(pending, answer)?;
+        self.wire_up()?;
+        self.handle_timeout(now, outbox);
+        Ok(())
+    }
+
+    /// Ids, payload types and SSRCs, as they were negotiated.
+    fn wire_up(&mut self) -> Result<()> {
         let payload_type = |rtc: &Rtc, codec| {
             let params = rtc.codec_config().params().iter().find(|params| params.spec().codec == codec);
             params.map(|params| *params.pt()).context("the codec was refused")
@@ -190,7 +253,6 @@ impl Client {
             self.repairs.extend(stream.rtx().map(|ssrc| *ssrc));
             self.by_ssrc.insert(subscription.ssrc, index);
         }
-        self.handle_timeout(now, outbox);
         Ok(())
     }
 
@@ -278,7 +340,7 @@ impl Client {
                 }
                 Output::Event(Event::Connected) => {
                     let material = self.keys.get().context("connected without keys")?;
-                    self.srtp = Some(Srtp::new(material, true)?);
+                    self.srtp = Some(Srtp::new(material, material.active)?);
                     self.connected_at = Some(now);
                 }
                 Output::Event(_) => {}

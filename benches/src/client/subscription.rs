@@ -41,6 +41,8 @@ pub struct Subscription {
     /// Whose packets are expected; none before it is subscribed.
     pub publisher: Option<u16>,
     pub audio: bool,
+    /// Of a track that sends nothing: whatever arrives is a fault.
+    pub idle: bool,
     pub sequences: Extender,
     /// Sender report: middle of its NTP time, and when it came, in µs.
     pub last_report: Option<(u32, u64)>,
@@ -57,6 +59,7 @@ impl Subscription {
             mid,
             publisher: None,
             audio,
+            idle: false,
             sequences: Extender::default(),
             last_report: None,
             offset: None,

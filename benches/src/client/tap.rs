@@ -15,6 +15,8 @@ use str0m::{Rtc, RtcConfig};
 pub struct Material {
     pub bytes: Vec<u8>,
     pub profile: SrtpProfile,
+    /// This end was the DTLS client.
+    pub active: bool,
 }
 
 /// Where the material appears once the handshake is through.
@@ -57,7 +59,7 @@ impl DtlsProvider for Tap {
         let inner = real().new_dtls(cert, now, version, mtu)?;
         let slot = Slot::default();
         LATEST.set(Some(Arc::clone(&slot)));
-        Ok(Box::new(Tapped { inner, slot }))
+        Ok(Box::new(Tapped { inner, slot, active: false }))
     }
 }
 
@@ -65,6 +67,7 @@ impl DtlsProvider for Tap {
 struct Tapped {
     inner: Box<dyn DtlsInstance>,
     slot: Slot,
+    active: bool,
 }
 
 impl DtlsInstance for Tapped {
@@ -72,12 +75,13 @@ impl DtlsInstance for Tapped {
         let output = self.inner.poll_output(buf);
         if let DtlsOutput::KeyingMaterial(material, profile) = &output {
             // A second handshake on one association does not exist in WebRTC.
-            let _ = self.slot.set(Material { bytes: material.to_vec(), profile: *profile });
+            let _ = self.slot.set(Material { bytes: material.to_vec(), profile: *profile, active: self.active });
         }
         output
     }
 
     fn set_active(&mut self, active: bool) {
+        self.active = active;
         self.inner.set_active(active);
     }
 

@@ -1,7 +1,8 @@
 //! `sfu-bench engine`: the forwarding engine in process, with lean clients in memory and time that is only counted.
 //!
 //! Measured is everything that the engine does in a tick of a millisecond: publishers' packets, receivers' feedback, its
-//! timers, and the polling of all output. The clients' own work is left out. Of most datagrams only the head is kept, so
+//! timers, and the polling of all output. The clients' own work is left out. Allocations are told apart: media (from
+//! receipt to send of RTP), feedback, and what the clock causes. Of most datagrams only the head is kept, so
 //! that taking them down costs next to nothing; every few frames a tick is kept whole, decrypted, and not measured.
 
 mod world;
@@ -13,22 +14,53 @@ use anyhow::{Result, ensure};
 
 use self::world::{Keep, World};
 use crate::cli::EngineArgs;
+use crate::client::publisher::MediaShape;
 use crate::machine::{self, Cores};
-use crate::report;
 use crate::stats::median_by;
+use crate::{allocations, report};
 
 const TICK: Duration = Duration::from_millis(1);
 const WARM_UP: Duration = Duration::from_secs(2);
+/// Long enough for allocations that only come now and then.
+const ALLOCATIONS_TIME: Duration = Duration::from_secs(3);
 const DRAIN: Duration = Duration::from_millis(200);
 /// One tick in so many is decrypted: a prime, so that it meets all publishers.
 const WHOLE_ONE_IN: u64 = 61;
 
-/// Sums over the measured ticks of a run.
+/// What a part of the engine's work cost.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Section {
+pub struct Cost {
     pub cpu: Duration,
     pub allocations: u64,
     pub allocated_bytes: u64,
+}
+
+impl Cost {
+    /// Of this thread, since it began. Without the clock the CPU time stays at nought.
+    fn so_far(clock: bool) -> Self {
+        let (allocations, allocated_bytes) = allocations::so_far();
+        let cpu = if clock { machine::thread_cpu() } else { Duration::ZERO };
+        Self { cpu, allocations, allocated_bytes }
+    }
+
+    fn add_since(&mut self, before: Self, clock: bool) {
+        let now = Self::so_far(clock);
+        self.cpu += now.cpu.saturating_sub(before.cpu);
+        self.allocations += now.allocations - before.allocations;
+        self.allocated_bytes += now.allocated_bytes - before.allocated_bytes;
+    }
+}
+
+/// Sums over the measured ticks of a run.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Section {
+    /// From the receipt of RTP to its sends.
+    pub media: Cost,
+    /// RTCP, STUN and DTLS of clients, and what they cause.
+    pub feedback: Cost,
+    /// What the clock causes and sends no media.
+    pub timers: Cost,
+    /// Sends with media in them.
     pub transmits: u64,
     /// RTP datagrams among what was sent.
     pub packets: u64,
@@ -38,12 +70,15 @@ pub fn run(args: &EngineArgs, cores: Cores) -> Result<()> {
     machine::pin(cores.load)?;
     let mut runs = Vec::new();
     for _ in 0..args.runs.max(1) {
-        let report = run_once(args)?;
+        let report =
+            run_once(args.publishers, args.subscribers, args.media.shape(), args.duration.into(), !args.no_clock)?;
         eprintln!(
-            "  {:.0} ns, {:.2} allocations ({:.0} B) per packet, {:.1} datagrams per send",
+            "  {:.0} ns, {:.3} allocations ({:.0} B) per packet (feedback {:.3}, timers {:.3}), {:.1} datagrams per send",
             report.ns_per_forwarded_packet,
             report.allocations_per_packet,
             report.allocated_bytes_per_packet,
+            report.feedback_allocations_per_packet,
+            report.timer_allocations_per_packet,
             report.datagrams_per_transmit,
         );
         runs.push(report);
@@ -58,15 +93,25 @@ pub fn run(args: &EngineArgs, cores: Cores) -> Result<()> {
     })
 }
 
-fn run_once(args: &EngineArgs) -> Result<report::Engine> {
-    let shape = args.media.shape();
-    let mut world = World::new(args.publishers, args.subscribers, shape)?;
+/// Allocations from receipt to send of RTP in a call like this, by forwarded packets.
+pub fn allocations_per_packet(publishers: usize, subscribers: usize, shape: MediaShape) -> Result<f64> {
+    Ok(run_once(publishers, subscribers, shape, ALLOCATIONS_TIME, true)?.allocations_per_packet)
+}
+
+fn run_once(
+    publishers: usize,
+    subscribers: usize,
+    shape: MediaShape,
+    duration: Duration,
+    clock: bool,
+) -> Result<report::Engine> {
+    let mut world = World::new(publishers, subscribers, shape)?;
+    world.clock = clock;
     world.start();
     let mut section = Section::default();
     for_ticks(WARM_UP, |_| world.tick(TICK, Keep::Whole, &mut section))?;
     let from = world.numbers();
     section = Section::default();
-    let duration: Duration = args.duration.into();
     for_ticks(duration, |tick| {
         if tick.is_multiple_of(WHOLE_ONE_IN) {
             return world.tick(TICK, Keep::Whole, &mut Section::default());
@@ -84,15 +129,20 @@ fn run_once(args: &EngineArgs) -> Result<report::Engine> {
     let per_packet = |sum: f64| sum / section.packets.max(1) as f64;
     Ok(report::Engine {
         command: "engine",
-        subscribers: args.subscribers,
-        publishers: args.publishers,
+        subscribers,
+        publishers,
         audio: shape.audio,
         size: shape.size,
         duration_s: duration.as_secs_f64(),
         runs: 1,
-        ns_per_forwarded_packet: per_packet(section.cpu.as_nanos() as f64),
-        allocations_per_packet: per_packet(section.allocations as f64),
-        allocated_bytes_per_packet: per_packet(section.allocated_bytes as f64),
+        ns_per_forwarded_packet: per_packet(
+            (section.media.cpu + section.feedback.cpu + section.timers.cpu).as_nanos() as f64
+        ),
+        allocations_per_packet: per_packet(section.media.allocations as f64),
+        allocated_bytes_per_packet: per_packet(section.media.allocated_bytes as f64),
+        feedback_allocations_per_packet: per_packet(section.feedback.allocations as f64),
+        timer_allocations_per_packet: per_packet(section.timers.allocations as f64),
+        packets: section.packets,
         datagrams_per_transmit: section.packets as f64 / section.transmits.max(1) as f64,
         delivered,
         expected,

@@ -22,13 +22,13 @@ pub fn probe(load: &mut Load, room: Room) -> Result<(Vec<u64>, Vec<u64>)> {
             (Some(_), _) => (0, 0),
             (None, audio) => (usize::from(audio), usize::from(!audio)),
         };
-        Plan { id: id as u16, publish, audio_slots, video_slots }
+        Plan { publish, audio_slots, video_slots, ..Plan::bare(id as u16) }
     };
     let publisher = load.join(&conference, plan(load.members.len(), Some(room.shape)))?;
     load.run_until("connecting", JOIN_TIMEOUT, |load| load.members[publisher].client.connected_at.is_some())?;
     load.publish_from(publisher, Instant::now());
     load.run_for(SETTLE)?;
-    let track = load.members[publisher].track.clone().context("the publisher has no track")?;
+    let track = load.members[publisher].tracks.first().cloned().context("the publisher has no track")?;
     let (mut join, mut connect) = (Vec::new(), Vec::new());
     for _ in 0..PROBES {
         let member = load.join(&conference, plan(load.members.len(), None))?;

@@ -135,7 +135,7 @@ fn the_client_opens_what_str0m_seals_and_counts_it() {
 #[test]
 fn both_key_sizes_round_trip_and_a_changed_bit_does_not() {
     for profile in [SrtpProfile::AEAD_AES_128_GCM, SrtpProfile::AEAD_AES_256_GCM] {
-        let material = Material { bytes: (0..88).collect(), profile };
+        let material = Material { bytes: (0..88).collect(), profile, active: true };
         let mut one = Srtp::new(&material, true).expect("keys");
         let other = Srtp::new(&material, false).expect("keys");
         let mut packet = [&[0x80, 96, 0, 5, 0, 0, 0, 0, 0, 0, 0, 7][..], b"payload"].concat();
@@ -153,6 +153,6 @@ fn both_key_sizes_round_trip_and_a_changed_bit_does_not() {
         sealed[9] ^= 1;
         assert!(other.receive.open_rtcp(&sealed).is_err());
     }
-    let bad = Material { bytes: vec![0; 60], profile: SrtpProfile::AES128_CM_SHA1_80 };
+    let bad = Material { bytes: vec![0; 60], profile: SrtpProfile::AES128_CM_SHA1_80, active: true };
     assert!(matches!(Srtp::new(&bad, true), Err(SrtpError::Profile(_))));
 }
