@@ -13,6 +13,7 @@ mod load;
 mod machine;
 mod payload;
 mod report;
+mod run;
 mod server;
 mod signalling;
 mod stats;
