@@ -11,8 +11,9 @@ use str0m::crypto::dtls::SrtpProfile;
 
 use crate::client::publisher::MediaShape;
 use crate::machine::Cores;
+use crate::run::{Profile, Source};
 use crate::server::{self, Server};
-use crate::{churn, engine, fanout, gate, idle, limit, machine, peers, report, stats, storm};
+use crate::{churn, engine, fanout, gate, idle, limit, machine, peers, report, run, stats, storm};
 
 /// Load harness: what a media server costs, counted at real clients
 #[derive(Debug, Parser)]
@@ -24,6 +25,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Calls of real WebRTC clients against a server: join times, bitrates, loss, freezes, latency, server load
+    Run(RunArgs),
     /// CPU per forwarded packet, latency, memory and join time of a server in a call of lean clients
     Fanout(FanoutArgs),
     /// What connected peers cost that carry nothing
@@ -90,6 +93,59 @@ impl ServerArgs {
         let binary = self.server_binary.clone().map_or_else(server::default_binary, Ok)?;
         Server::start(&binary, cores)
     }
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    #[arg(long, default_value_t = 1)]
+    pub rooms: usize,
+    /// In each room
+    #[arg(long, default_value_t = 4)]
+    pub participants: usize,
+    /// What is published. A screen only by one in each room
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "audio,video")]
+    pub publish: Vec<Source>,
+    #[arg(long, value_enum, default_value = "gallery")]
+    pub profile: Profile,
+    /// The measured window, from when all have joined, such as 60s
+    #[arg(long, default_value = "60s")]
+    pub duration: Period,
+    /// Participants that join in a second
+    #[arg(long, default_value_t = 10.0, value_parser = join_rate)]
+    pub join_rate: f64,
+    /// Cameras send one layer of 640 × 360 instead of two, of 320 × 180 and 1280 × 720
+    #[arg(long)]
+    pub no_simulcast: bool,
+    /// A server that runs already, as http(s)://host:port or ws(s)://host:port/path. Without it one is started and pinned
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+    /// Process of that server, if it is on this machine, to measure its CPU time and memory
+    #[arg(long, requires = "server")]
+    pub server_pid: Option<u32>,
+    /// The server to start [default: sfu-server beside this program]
+    #[arg(long, value_name = "FILE", conflicts_with = "server")]
+    pub server_binary: Option<PathBuf>,
+    /// The server's auth.signing_key_file, to sign tokens with. Without it the server must run with --dev
+    #[arg(long, value_name = "FILE", requires = "focus")]
+    pub signing_key_file: Option<PathBuf>,
+    /// The server's focus.name, for tokens signed here
+    #[arg(long, value_name = "NAME", requires = "signing_key_file")]
+    pub focus: Option<String>,
+    /// A certificate (PEM) to trust besides the well-known ones
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// The whole report as JSON into a file, or as the last line on stdout (-). The summary is always that last line
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// The report as a page with plots
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+}
+
+/// Joins a second; a rate of a million is all at once.
+fn join_rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
+    if (0.01..=1e6).contains(&rate) { Ok(rate) } else { Err("0.01 to 1000000".to_owned()) }
 }
 
 #[derive(Debug, Args)]
@@ -244,26 +300,30 @@ pub struct GateArgs {
 
 impl Cli {
     pub fn run(self) -> Result<()> {
-        // Both start programs that shall not inherit our one core.
-        match &self.command {
-            Command::Gate(args) => return gate::run(args),
-            Command::Peers(_) => peers::enter()?,
-            _ => {}
-        }
-        let cores = Cores::find()?;
-        machine::raise_open_files()?;
-        machine::pin(cores.load)?;
         match self.command {
-            Command::Fanout(args) => fanout::run(&args, cores),
-            Command::Idle(args) => idle::run(&args, cores),
-            Command::Storm(args) => storm::run(&args, cores),
-            Command::Churn(args) => churn::run(&args, cores),
-            Command::Limit(args) => run_limit(&args, cores),
+            Command::Run(args) => run::run(&args),
+            // These start programs that shall not inherit our one core.
             Command::Gate(args) => gate::run(&args),
-            Command::Peers(args) => peers::run(&args, cores),
-            Command::Engine(args) => engine::run(&args, cores),
+            Command::Peers(args) => {
+                peers::enter()?;
+                peers::run(&args, pinned()?)
+            }
+            Command::Fanout(args) => fanout::run(&args, pinned()?),
+            Command::Idle(args) => idle::run(&args, pinned()?),
+            Command::Storm(args) => storm::run(&args, pinned()?),
+            Command::Churn(args) => churn::run(&args, pinned()?),
+            Command::Limit(args) => run_limit(&args, pinned()?),
+            Command::Engine(args) => engine::run(&args, pinned()?),
         }
     }
+}
+
+/// Puts the load on its one core.
+fn pinned() -> Result<Cores> {
+    let cores = Cores::find()?;
+    machine::raise_open_files()?;
+    machine::pin(cores.load)?;
+    Ok(cores)
 }
 
 fn run_limit(args: &LimitArgs, cores: Cores) -> Result<()> {
@@ -326,6 +386,21 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn the_arguments_of_run() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' ')).map(|cli| cli.command);
+        let full = "sfu-bench run --rooms 2 --participants 3 --publish audio,video,screen --profile webinar \
+            --duration 60s --server http://127.0.0.1:8080";
+        let Ok(Command::Run(args)) = parse(full) else { panic!("it must parse") };
+        assert_eq!((args.rooms, args.participants, args.profile), (2, 3, Profile::Webinar));
+        assert_eq!(args.publish, [Source::Audio, Source::Video, Source::Screen]);
+        let Ok(Command::Run(args)) = parse("sfu-bench run") else { panic!("all have defaults") };
+        assert_eq!((args.publish, args.profile), (vec![Source::Audio, Source::Video], Profile::Gallery));
+        for bad in ["--publish smell", "--join-rate 0", "--server-pid 1", "--signing-key-file x", "--profile party"] {
+            assert!(parse(&format!("sfu-bench run {bad}")).is_err(), "{bad}");
+        }
     }
 
     #[test]

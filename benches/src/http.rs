@@ -9,6 +9,7 @@ use hyper::client::conn::http1;
 use hyper::{Method, Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 /// What `POST /dev/token` answers.
@@ -21,8 +22,18 @@ pub struct Access {
 
 /// A token for anybody, from a server with `--dev`.
 pub async fn dev_token(server: SocketAddr, conference: &str, name: &str) -> Result<Access> {
+    dev_token_over(connect(server).await?, &server.to_string(), conference, name).await
+}
+
+/// The same over any stream to a server that calls itself `host`.
+pub async fn dev_token_over(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    host: &str,
+    conference: &str,
+    name: &str,
+) -> Result<Access> {
     let body = serde_json::json!({ "conference": conference, "name": name }).to_string();
-    let (status, body) = request(server, Method::POST, "/dev/token", body).await?;
+    let (status, body) = request(stream, host, Method::POST, "/dev/token", body).await?;
     if status != StatusCode::OK {
         bail!("no token: {status} {}", String::from_utf8_lossy(&body));
     }
@@ -54,17 +65,27 @@ fn text(path: &str, (status, body): (StatusCode, Bytes)) -> Result<String> {
 
 fn blocking(server: SocketAddr, method: Method, path: &str, body: String) -> Result<(StatusCode, Bytes)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(request(server, method, path, body))
+    runtime.block_on(async { request(connect(server).await?, &server.to_string(), method, path, body).await })
 }
 
-async fn request(server: SocketAddr, method: Method, path: &str, body: String) -> Result<(StatusCode, Bytes)> {
+async fn connect(server: SocketAddr) -> Result<TcpStream> {
     let stream = TcpStream::connect(server).await?;
     stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+async fn request(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    host: &str,
+    method: Method,
+    path: &str,
+    body: String,
+) -> Result<(StatusCode, Bytes)> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::builder()
         .method(method)
         .uri(path)
-        .header(header::HOST, server.to_string())
+        .header(header::HOST, host)
         .header(header::CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(body)))?;
     let exchange = async {

@@ -30,9 +30,20 @@ impl Cores {
 
 /// Pins the calling thread, and whatever it starts from now on.
 pub fn pin(core: usize) -> Result<()> {
+    pin_to(&[core])
+}
+
+/// The same to any of some cores.
+pub fn pin_to(cores: &[usize]) -> Result<()> {
     let mut set = CpuSet::new();
-    set.set(core);
+    cores.iter().for_each(|core| set.set(*core));
     sched_setaffinity(None, &set).context("cannot pin to a core")
+}
+
+/// All that the calling thread may use but `core`.
+pub fn cores_beside(core: usize) -> Result<Vec<usize>> {
+    let allowed = sched_getaffinity(None)?;
+    Ok((0..CpuSet::MAX_CPU).filter(|other| allowed.is_set(*other) && *other != core).collect())
 }
 
 /// Each client has two sockets, and so has the server for it.

@@ -16,6 +16,7 @@ mod machine;
 mod payload;
 mod peers;
 mod report;
+mod run;
 mod server;
 mod signalling;
 mod stats;
