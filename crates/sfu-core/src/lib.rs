@@ -19,6 +19,7 @@ pub mod rtp;
 pub mod sdp;
 pub mod srtp;
 pub mod stats;
+pub mod timers;
 
 mod conference;
 mod keyframe;
