@@ -23,6 +23,7 @@ pub mod sdp;
 pub mod send;
 pub mod srtp;
 pub mod stats;
+pub mod timers;
 
 mod conference;
 mod keyframe;
