@@ -10,6 +10,7 @@
 
 pub(crate) mod directory;
 pub(crate) mod mailbox;
+mod nap;
 mod spawn;
 mod stats;
 
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use focus_control::{RequestId, WorkerId};
 use mio::{Events, Poll, Token};
-use sfu_core::{Command, CommandError, Datagram, Disposition, Engine, Event, LinkId, Output, Reply, demux};
+use sfu_core::{Command, CommandError, Datagram, Disposition, Engine, Event, LinkId, Output, Reason, Reply, demux};
 use tokio::sync::mpsc;
 
 use crate::net::addresses::MediaAddresses;
@@ -66,6 +67,8 @@ pub(crate) struct Worker {
     id: WorkerId,
     engine: Engine,
     deadline: Instant,
+    /// The engine holds packets back until then, for more that may be here any moment.
+    holds: bool,
     poll: Poll,
     sockets: Vec<Udp>,
     buffers: ReceiveBuffers,
@@ -85,6 +88,7 @@ impl Worker {
     /// Runs until it is told to stop, or nobody is left to tell it.
     pub(crate) fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(16);
+        nap::without_slack();
         loop {
             let now = Instant::now();
             let mut wait = self.deadline.saturating_duration_since(now).min(TURN_MAX);
@@ -92,6 +96,9 @@ impl Worker {
                 wait = wait.min(OUTBOX_RETRY);
             }
             if self.more || self.sockets.iter().any(|socket| socket.readable) {
+                wait = Duration::ZERO;
+            } else if self.holds {
+                nap::nap(now, self.deadline);
                 wait = Duration::ZERO;
             }
             match self.poll.poll(&mut events, Some(wait)) {
@@ -218,8 +225,9 @@ impl Worker {
                         self.outbox.push_back(FromWorker::Event { worker: self.id, event });
                     }
                 }
-                Output::Timeout(at, _) => {
+                Output::Timeout(at, reason) => {
                     self.deadline = at;
+                    self.holds = reason == Reason::Coalesce;
                     return;
                 }
             }

@@ -205,6 +205,7 @@ impl Worker {
             id: parts.id,
             engine,
             deadline: now,
+            holds: false,
             poll: parts.poll,
             sockets,
             buffers: ReceiveBuffers::default(),

@@ -46,6 +46,10 @@ fn check_batch(from: &str, to: &str) {
         assert_eq!((source.ip(), source.port(), *to), (ip, sender.local().port(), Some(ip)));
         assert_eq!(*datagram, vec![i as u8; if i == 100 { 7 } else { 1000 }]);
     }
+    // A lone one, which takes the shorter way where it can.
+    sender.send(&Transmit { contents: &contents[..80], ..transmit }, &mut counters);
+    let lone = receive(&mut poll, &mut receiver, 1);
+    assert_eq!(lone, [(SocketAddr::new(ip, sender.local().port()), Some(ip), vec![0; 80])]);
     assert_eq!(counters, UdpCounters::default());
 }
 
