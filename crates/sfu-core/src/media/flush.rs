@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use super::{MediaHalf, REPORT_INTERVAL, RTT_FIRST};
-use crate::batch::Batch;
+use crate::batch::{Batch, equalise};
 use crate::feedback::Congestion;
 use crate::forward::ring::Ring;
 use crate::io::SourceClock;
@@ -28,20 +28,17 @@ const RTX_BYTES: usize = 2 + 16;
 const PADDING_BYTES: u32 = 20 + 255 + 16;
 /// In one part of a probe: 40 Mbit/s over 15 ms.
 const PROBE_PACKETS_MAX: u32 = 256;
-/// A datagram with tag: larger payloads are refused on their way in.
-pub(super) const DATAGRAM_MAX: usize = 1700;
+/// Padding of one packet that may save a send: packetisers make packets of nearly the same size, and a few bytes of
+/// header extensions come and go.
+const PADDING_MAX: u8 = 16;
 
 /// Memory that the peers of an engine share.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Scratch {
-    datagram: Vec<u8>,
     compound: Compound,
-}
-
-impl Default for Scratch {
-    fn default() -> Self {
-        Self { datagram: vec![0; DATAGRAM_MAX], compound: Compound::default() }
-    }
+    plan: Vec<(Outgoing, u16)>,
+    lengths: Vec<u16>,
+    padded: Vec<u16>,
 }
 
 impl MediaHalf {
@@ -68,56 +65,74 @@ impl MediaHalf {
             congestion.set_wanted(self.wanted);
             self.congestion = Some(congestion);
         }
-        self.send_again(now, tracks, scratch, batch, counters);
+        self.send_again(now, tracks, batch, counters);
+        scratch.plan.clear();
+        scratch.lengths.clear();
         while self.congestion.as_ref().is_none_or(|congestion| congestion.may_send(now)) {
             let Some(outgoing) = self.video.pop_front() else { break };
-            self.send_one(now, tracks, &outgoing, scratch, batch, counters);
+            self.plan(now, outgoing, scratch);
         }
         // A GSO send may end with a shorter datagram: audio comes last.
         let mut audio = std::mem::take(&mut self.audio);
         for outgoing in audio.drain(..) {
-            self.send_one(now, tracks, &outgoing, scratch, batch, counters);
+            self.plan(now, outgoing, scratch);
         }
         self.audio = audio;
+        self.carry_out(now, tracks, scratch, batch, counters);
         if self.next_reports.is_none() {
             self.next_reports = Some(now + REPORT_INTERVAL);
         }
     }
 
-    fn send_one(
+    /// Gives a packet its transport-wide number and its place in this flush.
+    fn plan(&mut self, now: Instant, outgoing: Outgoing, scratch: &mut Scratch) {
+        let (Some(srtp), Some(congestion)) = (&self.srtp, &mut self.congestion) else { return };
+        let Some(sender) = self.senders.get(usize::from(outgoing.sender)) else { return };
+        let length = outgoing.header + outgoing.length + srtp.outbound.profile().rtp_overhead() as u16;
+        let transport = match sender.line.extensions.transport_cc {
+            Some(_) => congestion.note_sent(now, length),
+            None => 0,
+        };
+        scratch.plan.push((outgoing, transport));
+        scratch.lengths.push(length);
+    }
+
+    /// Seals what was planned, padded so that the kernel can send as much as possible of it at once.
+    fn carry_out(
         &mut self,
         now: Instant,
         tracks: &Slab<Track>,
-        outgoing: &Outgoing,
         scratch: &mut Scratch,
         batch: &mut Batch,
         counters: &mut Counters,
     ) {
         let ticks = self.ticks(now);
-        let (Some(srtp), Some(path), Some(congestion)) = (&self.srtp, self.path, &mut self.congestion) else { return };
-        let Some(sender) = self.senders.get_mut(usize::from(outgoing.sender)) else { return };
-        let ring = ring(tracks, outgoing.track, outgoing.layer);
-        let Some(packet) = ring.and_then(|ring| ring.get(outgoing.source, outgoing.input)) else {
-            counters.packets_overtaken += 1;
-            return;
-        };
-        let length = usize::from(outgoing.header) + packet.payload.len() + srtp.outbound.profile().rtp_overhead();
-        let transport = match sender.line.extensions.transport_cc {
-            Some(_) => congestion.note_sent(now, length as u16),
-            None => 0,
-        };
-        let length = sender.seal(&srtp.outbound, packet, outgoing, (ticks, transport, 0), &mut scratch.datagram);
-        batch.push(path.local, path.remote, &scratch.datagram[..length]);
-        counters.datagrams_sent += 1;
-        counters.bytes_sent += length as u64;
-        self.again_budget = (self.again_budget + length / 2).min(AGAIN_BUDGET_MAX);
+        let (Some(srtp), Some(path)) = (&self.srtp, self.path) else { return };
+        equalise(&scratch.lengths, PADDING_MAX, &mut scratch.padded);
+        let lengths = scratch.lengths.iter().zip(&scratch.padded);
+        for ((outgoing, transport), (length, padded)) in scratch.plan.iter().zip(lengths) {
+            let Some(sender) = self.senders.get_mut(usize::from(outgoing.sender)) else { continue };
+            let ring = ring(tracks, outgoing.track, outgoing.layer);
+            let Some(packet) = ring.and_then(|ring| ring.get(outgoing.source, outgoing.input)) else {
+                counters.packets_overtaken += 1;
+                continue;
+            };
+            let padding = (padded - length) as u8;
+            let mut sealed = 0;
+            batch.append(path.local, path.remote, |out| {
+                sealed = sender.seal(&srtp.outbound, packet, outgoing, (ticks, *transport, padding), out);
+                sealed
+            });
+            counters.datagrams_sent += 1;
+            counters.bytes_sent += sealed as u64;
+            self.again_budget = (self.again_budget + sealed / 2).min(AGAIN_BUDGET_MAX);
+        }
     }
 
     fn send_again(
         &mut self,
         now: Instant,
         tracks: &Slab<Track>,
-        scratch: &mut Scratch,
         batch: &mut Batch,
         counters: &mut Counters,
     ) {
@@ -132,7 +147,7 @@ impl MediaHalf {
             let (highest, track) = (sender.highest(), sender.track());
             let found = track.zip(sender.history.find(sequence));
             let packet = found.as_ref().and_then(|(track, entry)| {
-                ring(tracks, *track, entry.layer).and_then(|ring| ring.get(entry.source, entry.input))
+                ring(tracks, *track, entry.layer()).and_then(|ring| ring.get(entry.source, entry.input))
             });
             let (Some((_, entry)), Some(packet)) = (found, packet) else {
                 counters.retransmissions_missed += 1;
@@ -147,28 +162,32 @@ impl MediaHalf {
             }
             (entry.sent, entry.flags) = (ticks, entry.flags | flag::AGAIN);
             let entry = *entry;
-            let out = &mut scratch.datagram;
-            let length = if sender.line.rtx_ssrc.is_some() {
-                let bytes = sender.header_length(&packet.head) + packet.payload.len() + RTX_BYTES;
-                let transport = match sender.line.extensions.transport_cc {
-                    Some(_) => congestion.note_sent(now, bytes as u16),
-                    None => 0,
+            let mut sealed = 0;
+            batch.append(path.local, path.remote, |out| {
+                sealed = if sender.line.rtx_ssrc.is_some() {
+                    let bytes = sender.header_length(&packet.head) + packet.payload.len() + RTX_BYTES;
+                    let transport = match sender.line.extensions.transport_cc {
+                        Some(_) => congestion.note_sent(now, bytes as u16),
+                        None => 0,
+                    };
+                    sender.seal_rtx(&srtp.outbound, packet, &entry, transport, out).unwrap_or(0)
+                } else {
+                    sender.seal_again(&srtp.outbound, packet, &entry, highest, out)
                 };
-                let Some(length) = sender.seal_rtx(&srtp.outbound, packet, &entry, transport, out) else { continue };
-                length
-            } else {
-                sender.seal_again(&srtp.outbound, packet, &entry, highest, out)
-            };
-            batch.push(path.local, path.remote, &scratch.datagram[..length]);
+                sealed
+            });
+            if sealed == 0 {
+                continue;
+            }
             self.again_budget -= packet.payload.len();
             counters.packets_retransmitted += 1;
             counters.datagrams_sent += 1;
-            counters.bytes_sent += length as u64;
+            counters.bytes_sent += sealed as u64;
         }
     }
 
     /// Sends what the estimator asks for to find out more.
-    fn send_probes(&mut self, now: Instant, scratch: &mut Scratch, batch: &mut Batch, counters: &mut Counters) {
+    fn send_probes(&mut self, now: Instant, batch: &mut Batch, counters: &mut Counters) {
         let (Some(srtp), Some(path), Some(congestion)) = (&self.srtp, self.path, &mut self.congestion) else { return };
         congestion.handle_timeout(now);
         while let Some(probe) = congestion.poll_probe(now) {
@@ -180,11 +199,14 @@ impl MediaHalf {
             let packets = probe.bytes.div_ceil(PADDING_BYTES).max(u32::from(probe.packets_min));
             for _ in 0..packets.min(PROBE_PACKETS_MAX) {
                 let transport = congestion.note_sent(now, PADDING_BYTES as u16);
-                let Some(length) = sender.seal_padding(&srtp.outbound, transport, &mut scratch.datagram) else { break };
-                batch.push(path.local, path.remote, &scratch.datagram[..length]);
-                counters.padding_sent += 1;
-                counters.datagrams_sent += 1;
-                counters.bytes_sent += length as u64;
+                let mut sealed = 0;
+                batch.append(path.local, path.remote, |out| {
+                    sealed = sender.seal_padding(&srtp.outbound, transport, out).unwrap_or(0);
+                    sealed
+                });
+                counters.padding_sent += u64::from(sealed > 0);
+                counters.datagrams_sent += u64::from(sealed > 0);
+                counters.bytes_sent += sealed as u64;
             }
         }
     }
@@ -225,7 +247,7 @@ impl MediaHalf {
             }
         }
         self.send_compound(scratch, batch, counters);
-        self.send_probes(now, scratch, batch, counters);
+        self.send_probes(now, batch, counters);
         if self.receiver.deadline().is_none_or(|at| now < at) {
             return;
         }
@@ -243,10 +265,13 @@ impl MediaHalf {
         if scratch.compound.bytes().is_empty() {
             return;
         }
-        let Some(length) = srtp.outbound.seal_rtcp(scratch.compound.bytes(), &mut scratch.datagram) else { return };
-        batch.push(path.local, path.remote, &scratch.datagram[..length]);
-        counters.datagrams_sent += 1;
-        counters.bytes_sent += length as u64;
+        let mut sealed = 0;
+        batch.append(path.local, path.remote, |out| {
+            sealed = srtp.outbound.seal_rtcp(scratch.compound.bytes(), out).unwrap_or(0);
+            sealed
+        });
+        counters.datagrams_sent += u64::from(sealed > 0);
+        counters.bytes_sent += sealed as u64;
     }
 }
 

@@ -23,9 +23,34 @@ pub struct Entry {
     pub transport: u16,
     pub picture_id: u16,
     pub tl0: u8,
-    pub layer: u8,
+    /// The layer, and the bytes of padding: see [`Entry::layer`], [`Entry::padding`].
+    pub(super) packed: u8,
     pub payload_type: u8,
     pub flags: u8,
+}
+
+/// Bits of [`Entry::packed`] that the layer takes.
+const LAYER_BITS: u8 = 3;
+/// Most padding that an entry can tell of.
+pub const PADDING_MAX: u8 = u8::MAX >> LAYER_BITS;
+
+impl Entry {
+    /// Of the publisher's track.
+    pub fn layer(&self) -> u8 {
+        self.packed & ((1 << LAYER_BITS) - 1)
+    }
+
+    /// Bytes of RTP padding that it had.
+    pub fn padding(&self) -> u8 {
+        self.packed >> LAYER_BITS
+    }
+
+    /// `layer` is below 8, `padding` at most [`PADDING_MAX`].
+    #[must_use]
+    pub fn with(mut self, layer: u8, padding: u8) -> Self {
+        self.packed = layer & ((1 << LAYER_BITS) - 1) | padding.min(PADDING_MAX) << LAYER_BITS;
+        self
+    }
 }
 
 /// Bits of [`Entry::flags`].
@@ -101,7 +126,7 @@ mod tests {
     fn grows_with_the_rate_and_forgets_the_oldest() {
         let mut history = History::default();
         assert_eq!(history.find(5), None);
-        let mut at = |history: &mut History, output: u32, packets_per_tick: u32| {
+        let at = |history: &mut History, output: u32, packets_per_tick: u32| {
             history.note(Entry { output, input: output + 7, sent: output / packets_per_tick, ..Entry::default() });
         };
         for output in 0..2000 {

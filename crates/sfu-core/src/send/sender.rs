@@ -155,7 +155,8 @@ impl Sender {
         if elements == 0 { 12 } else { 16 + usize::next_multiple_of(elements, 4) }
     }
 
-    /// Seals a packet for the first time; `padding` bytes are added behind its payload. Answers the datagram's length.
+    /// Seals a packet for the first time; `padding` bytes (at most [`history::PADDING_MAX`](super::history::PADDING_MAX))
+    /// are added behind its payload. Answers the datagram's length.
     pub fn seal(
         &mut self,
         srtp: &Outbound,
@@ -182,14 +183,12 @@ impl Sender {
             transport,
             picture_id: vp8.picture_id.unwrap_or(0),
             tl0: vp8.tl0_picture_index.unwrap_or(0),
-            layer: outgoing.layer,
             payload_type: outgoing.payload_type,
             flags,
+            ..Entry::default()
         };
-        // A padded packet cannot be told from its unpadded self by the history; it is sent again as RTX only.
-        if padding == 0 || self.line.rtx_ssrc.is_some() {
-            self.history.note(entry);
-        }
+        let entry = entry.with(outgoing.layer, padding);
+        self.history.note(entry);
         self.highest = self.highest.max(numbers.sequence);
         self.packets = self.packets.wrapping_add(1);
         self.bytes = self.bytes.wrapping_add(packet.payload.len() as u32);
@@ -201,25 +200,18 @@ impl Sender {
             offset: numbers.timestamp.wrapping_sub(head.timestamp),
             clock_rate: head.codec.clock_rate,
         });
-        self.write(srtp, packet, &entry, numbers.sequence, padding, out)
+        self.write(srtp, packet, &entry, numbers.sequence, out)
     }
 
     /// The very datagram again, byte by byte: same number, same header, same payload.
     pub fn seal_again(&self, srtp: &Outbound, packet: &Packet, entry: &Entry, highest: u64, out: &mut [u8]) -> usize {
         // The history has the low bits; it reaches back far less than they do.
         let behind = (highest as u32).wrapping_sub(entry.output);
-        self.write(srtp, packet, entry, highest - u64::from(behind), 0, out)
+        self.write(srtp, packet, entry, highest - u64::from(behind), out)
     }
 
-    fn write(
-        &self,
-        srtp: &Outbound,
-        packet: &Packet,
-        entry: &Entry,
-        sequence: u64,
-        padding: u8,
-        out: &mut [u8],
-    ) -> usize {
+    fn write(&self, srtp: &Outbound, packet: &Packet, entry: &Entry, sequence: u64, out: &mut [u8]) -> usize {
+        let padding = entry.padding();
         let fixed = Fixed {
             payload_type: entry.payload_type,
             marker: packet.head.marker,
