@@ -92,7 +92,8 @@ impl Client {
                 Some(mark) => {
                     subscription.handle_mark(sequence, mark, &mut self.faults);
                     if let Some(latencies) = &mut self.latencies {
-                        latencies.push((now - self.epoch).as_nanos() as u64 - mark.stamp);
+                        let arrived = self.arrived_at.unwrap_or_else(|| (now - self.epoch).as_nanos() as u64);
+                        latencies.push(arrived.saturating_sub(mark.stamp));
                     }
                     if self.first_media_at.is_none() {
                         self.first_media_at = Some(now);
