@@ -69,6 +69,7 @@ pub fn run(args: &LatencyArgs, cores: Cores) -> Result<()> {
         p50_us: percentile(&mut window.latencies, 0.5).map(us),
         p99_us: percentile(&mut window.latencies, 0.99).map(us),
         p999_us: percentile(&mut window.latencies, 0.999).map(us),
+        load_wait_p50_us: percentile(&mut window.waits, 0.5).map(us),
         samples: window.latencies.len(),
         delivered: window.delivered,
         expected: window.expected,

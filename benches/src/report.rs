@@ -79,6 +79,8 @@ pub struct Latency {
     pub p50_us: Option<f64>,
     pub p99_us: Option<f64>,
     pub p999_us: Option<f64>,
+    /// How long packets then waited to be read by the load: not in the figures above.
+    pub load_wait_p50_us: Option<f64>,
     pub samples: usize,
     pub delivered: u64,
     pub expected: u64,

@@ -41,3 +41,29 @@ impl Stamps {
         Ok((message.bytes, source, arrived.map(|at| at.saturating_sub(self.zero).as_nanos() as u64)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Between the sending and the reading, by one clock.
+    #[test]
+    fn the_kernels_stamp_lies_between_sending_and_reading() {
+        let epoch = Instant::now();
+        let receiver = crate::load::bind(std::net::Ipv4Addr::LOCALHOST.into()).expect("a socket");
+        enable(&receiver).expect("the option");
+        let mut stamps = Stamps::new(epoch);
+        let sender = std::net::UdpSocket::bind(("127.0.0.1", 0)).expect("a socket");
+        let before = epoch.elapsed().as_nanos() as u64;
+        sender.send_to(b"x", receiver.local_addr().expect("address")).expect("sent");
+        let mut buffer = [0; 10];
+        // On loopback it is there when `send_to` returns.
+        let (length, source, arrived) = stamps.receive(&receiver, &mut buffer).expect("received");
+        assert_eq!((length, source), (1, sender.local_addr().expect("address")));
+        let after = epoch.elapsed().as_nanos() as u64;
+        let arrived = arrived.expect("a stamp");
+        // The two clocks are read one after the other when they are related: a busy machine may interrupt that.
+        let slack = 1_000_000;
+        assert!(arrived + slack >= before && arrived <= after + slack, "{before} {arrived} {after}");
+    }
+}
