@@ -47,6 +47,7 @@ row engine10x10 short engine --subscribers 10 --publishers 10 --runs "$runs" --d
 row 1x20 full fanout --subscribers 20 --publishers 1 --runs "$runs" --duration "$duration"
 row 1x500 full fanout --subscribers 500 --publishers 1 --runs "$runs" --duration "$duration"
 row 1x50idle100 full fanout --subscribers 50 --publishers 1 --idle-streams 100 --runs "$runs" --duration "$duration"
+row latency50 full latency --subscribers 50 --duration "$duration"
 row storm500 full storm --subscribers 500
 row churn100k full churn --joins 100000
 row rivals full peers --runs "$runs" --duration "$duration"

@@ -22,6 +22,10 @@ def number(text):
         return None
 
 
+# Cost of one row by that of another: what the room's size and idle streams do to it.
+QUOTIENTS = [("500 subscribers ÷ 20", "1x500", "1x20"), ("100 idle streams each ÷ none", "1x50idle100", "1x50")]
+
+
 def main(scoreboard, results):
     measured = {}
     for line in open(results, encoding="utf-8"):
@@ -37,6 +41,10 @@ def main(scoreboard, results):
         shown = "–" if now is None else f"{now:.4g}" if abs(now) < 100 else f"{now:.0f}"
         difference = "–" if now is None or not before else f"{(now / before - 1) * 100:+.1f} %"
         print(f"{name:12} {figure:26} {value:>12} {shown:>12} {difference:>11}  {unit}")
+    for title, above, below in QUOTIENTS:
+        costs = [measured.get(name, {}).get("ns_per_forwarded_packet") for name in (above, below)]
+        if all(costs):
+            print(f"{title}: {costs[0] / costs[1]:.2f}")
     for name in sorted(set(measured) - {row[0] for row in known}):
         print(f"{name}: has no row in {scoreboard}")
 

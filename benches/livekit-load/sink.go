@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/binary"
 	"sync"
 
@@ -46,16 +47,16 @@ func (s *sink) take(payload []byte) {
 	if len(payload) == 0 {
 		return
 	}
-	mark := payload
-	if !s.audio {
-		mark = mark[min(videoOffset, len(mark)):]
-	}
+	// LiveKit writes a VP8 payload descriptor of its own, which may be longer than ours.
+	head := payload[:min(len(payload), headLength)]
+	at := bytes.Index(head, magic)
 	s.lock.Lock()
 	defer s.lock.Unlock()
-	if len(mark) < markLength || binary.BigEndian.Uint32(mark) != magic {
+	if at < 0 || len(payload) < at+markLength {
 		s.strangers++
 		return
 	}
+	mark := payload[at:]
 	s.seen[binary.BigEndian.Uint64(mark[6:])] = struct{}{}
 }
 
@@ -65,7 +66,7 @@ func (s *sink) packets() int {
 	return len(s.seen)
 }
 
-// count tells how many of the packets from..to came, and how many that nobody sent.
+// count tells how many of the packets from..to came, and how many came at all that LiveKit made itself.
 func (s *sink) count(from, to uint64) (delivered, strangers uint64) {
 	s.lock.Lock()
 	defer s.lock.Unlock()

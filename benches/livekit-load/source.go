@@ -12,12 +12,15 @@ import (
 // A packet's mark, as in benches/src/payload.rs: magic, publisher, number, stamp. In video it follows a VP8 payload
 // descriptor with a 15-bit picture id (RFC 7741 §4.2) and a frame header (RFC 6386 §9.1).
 const (
-	magic       = 0x5f0be4c8
-	markLength  = 22
+	markLength = 22
+	// The mark begins within so many bytes.
+	headLength  = 40
 	videoOffset = 14
 	// A key frame once a second: nobody has to be asked.
 	framesPerKey = 25
 )
+
+var magic = []byte{0x5f, 0x0b, 0xe4, 0xc8}
 
 // source sends frames in bursts, at a pace that does not drift.
 type source struct {
@@ -71,7 +74,7 @@ func (s *source) send(frame uint32, place int) {
 		copy(payload, []byte{first, 0x80, byte(picture >> 8), byte(picture), inter, 0, 0, 0x9d, 0x01, 0x2a, 0x80, 0x02, 0x68, 0x01})
 		mark = payload[videoOffset:]
 	}
-	binary.BigEndian.PutUint32(mark, magic)
+	copy(mark, magic)
 	binary.BigEndian.PutUint16(mark[4:], 0)
 	binary.BigEndian.PutUint64(mark[6:], number)
 	binary.BigEndian.PutUint64(mark[14:], uint64(time.Now().UnixNano()))

@@ -13,7 +13,7 @@ use crate::client::publisher::MediaShape;
 use crate::machine::Cores;
 use crate::run::{Profile, Source};
 use crate::server::{self, Server};
-use crate::{churn, engine, fanout, gate, idle, limit, machine, peers, report, run, stats, storm};
+use crate::{churn, engine, fanout, gate, idle, latency, limit, machine, peers, report, run, stats, storm};
 
 /// Load harness: what a media server costs, counted at real clients
 #[derive(Debug, Parser)]
@@ -31,6 +31,8 @@ enum Command {
     Fanout(FanoutArgs),
     /// What connected peers cost that carry nothing
     Idle(IdleArgs),
+    /// What a server adds to a packet's way when its core is half busy
+    Latency(LatencyArgs),
     /// Many receivers join within a moment: key-frame requests that reach the publisher, time to the first picture
     Storm(StormArgs),
     /// Very many clients come and go: memory, descriptors and threads must be back where they began
@@ -192,6 +194,25 @@ pub struct IdleArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct LatencyArgs {
+    #[arg(long, default_value_t = 50)]
+    pub subscribers: usize,
+    /// Share of the server's core that shall be in use; publishers are added until it is
+    #[arg(long, default_value_t = 0.5)]
+    pub core_share: f64,
+    /// The measured window of each step, such as 10s
+    #[arg(long, default_value = "5s")]
+    pub duration: Period,
+    /// Accepted for scripts: the last line on stdout always is JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub media: MediaArgs,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
 pub struct StormArgs {
     #[arg(long, default_value_t = 500)]
     pub subscribers: usize,
@@ -310,6 +331,7 @@ impl Cli {
             }
             Command::Fanout(args) => fanout::run(&args, pinned()?),
             Command::Idle(args) => idle::run(&args, pinned()?),
+            Command::Latency(args) => latency::run(&args, pinned()?),
             Command::Storm(args) => storm::run(&args, pinned()?),
             Command::Churn(args) => churn::run(&args, pinned()?),
             Command::Limit(args) => run_limit(&args, pinned()?),

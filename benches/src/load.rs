@@ -15,6 +15,7 @@ use crate::client::outbox::Outbox;
 use crate::client::subscription::Faults;
 use crate::client::{Client, Plan};
 use crate::signalling::{News, Signalling, What};
+use crate::stamps::{self, Stamps};
 
 const WAKER: Token = Token(usize::MAX);
 /// Receive buffer of a client: what a room of 25 sends it in 200 ms.
@@ -56,6 +57,7 @@ pub struct Load {
     deadlines: BTreeSet<(Instant, usize)>,
     outbox: Outbox,
     buffer: Vec<u8>,
+    stamps: Option<Stamps>,
 }
 
 impl Load {
@@ -82,6 +84,7 @@ impl Load {
             deadlines: BTreeSet::new(),
             outbox: Outbox::default(),
             buffer: vec![0; 2048],
+            stamps: None,
         })
     }
 
@@ -241,13 +244,29 @@ impl Load {
         Ok(())
     }
 
+    /// Arrivals are told by the kernel from now on: what waits in our own queue is not the server's latency. The kernel's
+    /// stamping is on the server's account, so this is not for runs that measure its CPU.
+    pub fn stamp_arrivals(&mut self) -> Result<()> {
+        for member in &self.members {
+            stamps::enable(&member.socket)?;
+        }
+        self.stamps = Some(Stamps::new(self.epoch));
+        Ok(())
+    }
+
     /// Edge-triggered: everything there is, or another turn is asked for.
     fn read(&mut self, member: usize) -> Result<()> {
         for _ in 0..READ_AT_ONCE {
-            match self.members[member].socket.recv_from(&mut self.buffer) {
-                Ok((length, source)) => {
+            let socket = &self.members[member].socket;
+            let received = match &mut self.stamps {
+                None => socket.recv_from(&mut self.buffer).map(|(length, source)| (length, source, None)),
+                Some(stamps) => stamps.receive(socket, &mut self.buffer),
+            };
+            match received {
+                Ok((length, source, arrived_at)) => {
                     let datagram = &self.buffer[..length];
                     let client = &mut self.members[member].client;
+                    client.arrived_at = arrived_at;
                     client.handle_datagram(Instant::now(), source, datagram, &mut self.outbox);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return self.after(member),

@@ -10,6 +10,7 @@ mod fanout;
 mod gate;
 mod http;
 mod idle;
+mod latency;
 mod limit;
 mod load;
 mod machine;
@@ -19,6 +20,7 @@ mod report;
 mod run;
 mod server;
 mod signalling;
+mod stamps;
 mod stats;
 mod storm;
 

@@ -63,6 +63,29 @@ pub struct Idle {
     pub server_bytes_empty: Option<u64>,
 }
 
+/// `latency`.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Latency {
+    pub command: &'static str,
+    pub subscribers: usize,
+    pub publishers: usize,
+    pub audio: bool,
+    pub size: usize,
+    pub core_share_wanted: f64,
+    pub core_share: Option<f64>,
+    /// With the kernel's stamping in it.
+    pub ns_per_forwarded_packet: Option<f64>,
+    /// From the publisher's stamp to the receiver's socket.
+    pub p50_us: Option<f64>,
+    pub p99_us: Option<f64>,
+    pub p999_us: Option<f64>,
+    /// How long packets then waited to be read by the load: not in the figures above.
+    pub load_wait_p50_us: Option<f64>,
+    pub samples: usize,
+    pub delivered: u64,
+    pub expected: u64,
+}
+
 /// `storm`.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Storm {

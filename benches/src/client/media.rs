@@ -92,7 +92,12 @@ impl Client {
                 Some(mark) => {
                     subscription.handle_mark(sequence, mark, &mut self.faults);
                     if let Some(latencies) = &mut self.latencies {
-                        latencies.push((now - self.epoch).as_nanos() as u64 - mark.stamp);
+                        let read = (now - self.epoch).as_nanos() as u64;
+                        let arrived = self.arrived_at.unwrap_or(read);
+                        latencies.push(arrived.saturating_sub(mark.stamp));
+                        if self.arrived_at.is_some() {
+                            self.waits.push(read.saturating_sub(arrived));
+                        }
                     }
                     if self.first_media_at.is_none() {
                         self.first_media_at = Some(now);

@@ -64,6 +64,10 @@ pub struct Client {
     pub failed: Option<String>,
     /// Nanoseconds from stamp to arrival of decrypted packets, while it is wanted.
     pub latencies: Option<Vec<u64>>,
+    /// When the kernel got the datagram that is handed in next, by the clock of stamps: instead of the time of reading.
+    pub arrived_at: Option<u64>,
+    /// Nanoseconds from the kernel's stamp to the reading of decrypted packets, where there are stamps.
+    pub waits: Vec<u64>,
     /// Only the heads of RTP packets come: nothing is decrypted.
     pub heads_only: bool,
     /// Beginning of the clock that stamps are taken from.
@@ -189,6 +193,8 @@ impl Client {
             first_media_at: None,
             failed: None,
             latencies: None,
+            arrived_at: None,
+            waits: Vec::new(),
             heads_only: false,
             epoch,
             local,

@@ -28,6 +28,8 @@ pub struct Window {
     pub expected: u64,
     /// Nanoseconds from stamp to arrival.
     pub latencies: Vec<u64>,
+    /// Nanoseconds that packets waited to be read by the load, where the kernel stamps arrivals.
+    pub waits: Vec<u64>,
     /// Resident bytes of the server at the end.
     pub memory: Option<u64>,
 }
@@ -96,6 +98,7 @@ pub fn measure(load: &mut Load, room: Room, pid: Option<u32>) -> Result<Window> 
     };
     for member in &mut load.members {
         member.client.latencies = Some(Vec::new());
+        member.client.waits.clear();
     }
     let drops_from = udp_drops()?;
     let (from, cpu_from, started) = (numbers(load), cpu()?, Instant::now());
@@ -109,6 +112,7 @@ pub fn measure(load: &mut Load, room: Room, pid: Option<u32>) -> Result<Window> 
         }
     }
     let latencies = load.members.iter_mut().filter_map(|member| member.client.latencies.take()).flatten().collect();
+    let waits = load.members.iter_mut().flat_map(|member| std::mem::take(&mut member.client.waits)).collect();
     load.run_for(DRAIN)?;
 
     let (delivered, expected) = count(load, &from, &to)?;
@@ -120,7 +124,7 @@ pub fn measure(load: &mut Load, room: Room, pid: Option<u32>) -> Result<Window> 
     ensure!(load.send_failures == 0, "the load itself lost {} datagrams", load.send_failures);
     ensure!(faults.total() == 0, "wrong packets arrived: {faults:?}");
     let spent = cpu_to.zip(cpu_from).map(|(to, from)| to.since(from));
-    let window = Window { spent, lasted, delivered, expected, latencies, memory };
+    let window = Window { spent, lasted, delivered, expected, latencies, waits, memory };
     window.check()?;
 
     let frames_due = room.publishers as f64 * lasted.as_secs_f64() / room.shape.interval.as_secs_f64();

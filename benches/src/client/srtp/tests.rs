@@ -89,7 +89,7 @@ fn drain(rtc: &mut Rtc, to_client: &mut VecDeque<Vec<u8>>, received: &mut Vec<Rt
 #[test]
 fn str0m_opens_what_the_client_seals_and_its_rtcp_opens_here() {
     let shape = MediaShape::video(300, 1);
-    let mut pair = Pair::new(Plan { id: 3, publish: Some(shape), audio_slots: 0, video_slots: 0 });
+    let mut pair = Pair::new(Plan { publish: Some(shape), ..Plan::bare(3) });
     pair.client.start_publishing(pair.now);
     pair.run(Duration::from_secs(1), Outbox::default());
     let marks: Vec<u64> =
@@ -109,7 +109,7 @@ fn str0m_opens_what_the_client_seals_and_its_rtcp_opens_here() {
 
 #[test]
 fn the_client_opens_what_str0m_seals_and_counts_it() {
-    let mut pair = Pair::new(Plan { id: 3, publish: None, audio_slots: 1, video_slots: 0 });
+    let mut pair = Pair::new(Plan { audio_slots: 1, ..Plan::bare(3) });
     pair.client.expect(0, 9);
     let mid = pair.client.subscriptions[0].mid.clone();
     let payload_type = |rtc: &Rtc| {
