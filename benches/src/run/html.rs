@@ -76,14 +76,17 @@ fn header(summary: &Summary) -> String {
 }
 
 fn cards(summary: &Summary) -> String {
-    let spread = |spread: Spread| (millis(spread.p50), format!("p99 {}, max {}", millis(spread.p99), millis(spread.max)));
+    let spread =
+        |spread: Spread| (millis(spread.p50), format!("p99 {}, max {}", millis(spread.p99), millis(spread.max)));
     let latency = summary.latency;
     let people = summary.rooms * summary.participants;
     let (connect, connect_more) = spread(summary.connect_ms);
     let (media, media_more) = spread(summary.first_media_ms);
     let cpu = |cpu: Option<f64>| cpu.map_or("–".to_owned(), |cpu| format!("{:.0} %", cpu * 100.0));
-    let mib = |bytes: Option<u64>| bytes.map_or("–".to_owned(), |bytes| format!("{:.0} MiB", bytes as f64 / 1_048_576.0));
-    let server_more = format!("of a core; most {}; memory {}", cpu(summary.server_cpu_max), mib(summary.server_bytes_max));
+    let mib =
+        |bytes: Option<u64>| bytes.map_or("–".to_owned(), |bytes| format!("{:.0} MiB", bytes as f64 / 1_048_576.0));
+    let server_more =
+        format!("of a core; most {}; memory {}", cpu(summary.server_cpu_max), mib(summary.server_bytes_max));
     let load_more = format!("of {} × 100 %", summary.load_cores);
     let cards = [
         ("Joined", format!("{} / {people}", summary.joined), format!("{} failed", summary.failed)),
@@ -177,7 +180,10 @@ mod tests {
         assert!(!page.contains("<script"), "a name is text");
         assert!(page.contains("4503 &lt;draining&gt; &amp; &quot;gone&quot;"));
         assert!(page.contains("1 participants failed"));
-        assert!(!page.contains("http-equiv") && !page.contains("src=") && !page.contains("@import"), "nothing from outside");
+        assert!(
+            !page.contains("http-equiv") && !page.contains("src=") && !page.contains("@import"),
+            "nothing from outside"
+        );
         assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
         assert!(!page.contains("NaN") && !page.contains("inf"));
     }

@@ -41,7 +41,11 @@ pub struct Plot {
 /// 1, 2 or 5 times a power of ten, at least `value`.
 fn round_up(value: f64) -> f64 {
     let power = 10_f64.powf(value.log10().floor());
-    [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|round| *round >= value * 0.999).unwrap_or(value)
+    [1.0, 2.0, 5.0, 10.0]
+        .map(|factor| factor * power)
+        .into_iter()
+        .find(|round| *round >= value * 0.999)
+        .unwrap_or(value)
 }
 
 /// Marks of an axis from 0 to beyond `max`.

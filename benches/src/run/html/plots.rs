@@ -6,11 +6,35 @@ use super::plot::{Plot, Series, ticks};
 
 pub fn all(report: &Report) -> Vec<String> {
     let plots = [
-        over_time(report, "Latency", true, |us| micros(Some(us)), &[("p50", 'a', |s| s.latency_p50_us), ("p99", 'b', |s| s.latency_p99_us)]),
+        over_time(
+            report,
+            "Latency",
+            true,
+            |us| micros(Some(us)),
+            &[("p50", 'a', |s| s.latency_p50_us), ("p99", 'b', |s| s.latency_p99_us)],
+        ),
         distribution(report),
-        over_time(report, "Bitrate of all", false, bits, &[("received", 'a', |s| Some(s.receive_bps)), ("sent", 'b', |s| Some(s.send_bps))]),
-        over_time(report, "CPU", false, percent_of_a_core, &[("server", 'a', |s| s.server_cpu), ("load", 'c', |s| s.load_cpu)]),
-        over_time(report, "Memory of the server", false, mib, &[("resident", 'a', |s| s.server_bytes.map(|bytes| bytes as f64 / 1_048_576.0))]),
+        over_time(
+            report,
+            "Bitrate of all",
+            false,
+            bits,
+            &[("received", 'a', |s| Some(s.receive_bps)), ("sent", 'b', |s| Some(s.send_bps))],
+        ),
+        over_time(
+            report,
+            "CPU",
+            false,
+            percent_of_a_core,
+            &[("server", 'a', |s| s.server_cpu), ("load", 'c', |s| s.load_cpu)],
+        ),
+        over_time(
+            report,
+            "Memory of the server",
+            false,
+            mib,
+            &[("resident", 'a', |s| s.server_bytes.map(|bytes| bytes as f64 / 1_048_576.0))],
+        ),
         joins(report),
         over_time(
             report,
@@ -24,7 +48,10 @@ pub fn all(report: &Report) -> Vec<String> {
             "Trouble, in each second",
             false,
             count,
-            &[("key-frame requests", 'a', |s| Some(s.keyframe_requests as f64)), ("freezes", 'b', |s| Some(s.freezes as f64))],
+            &[
+                ("key-frame requests", 'a', |s| Some(s.keyframe_requests as f64)),
+                ("freezes", 'b', |s| Some(s.freezes as f64)),
+            ],
         ),
     ];
     plots.iter().map(Plot::render).collect()
@@ -67,7 +94,8 @@ fn over_time(
 fn distribution(report: &Report) -> Plot {
     let nines = |share: f64| -(1.0 - share).max(1e-5).log10();
     let points = report.latency_curve.iter().map(|(share, us)| (nines(*share), *us)).collect();
-    let marks = [(0.0, "0"), (0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9"), (0.9999, "p99.99"), (1.0, "max")];
+    let marks =
+        [(0.0, "0"), (0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9"), (0.9999, "p99.99"), (1.0, "max")];
     Plot {
         title: "Distribution of latency",
         series: vec![Series { name: "of all packets", colour: 'a', points, dots: false }],
@@ -93,7 +121,11 @@ fn joins(report: &Report) -> Plot {
     Plot {
         title: if rooms > 1 { "Join times, in order, rooms in turn" } else { "Join times, in order" },
         series: vec![dots("connected", 'a', |p| p.connect_ms), dots("first media", 'b', |p| p.first_media_ms)],
-        x_ticks: ticks(last).into_iter().filter(|n| n.fract() == 0.0 && (1.0..=last).contains(n)).map(|n| (n, count(n))).collect(),
+        x_ticks: ticks(last)
+            .into_iter()
+            .filter(|n| n.fract() == 0.0 && (1.0..=last).contains(n))
+            .map(|n| (n, count(n)))
+            .collect(),
         x_range: (0.0, last + 1.0),
         y_text: |ms| micros(Some(ms * 1000.0)),
         log: false,
