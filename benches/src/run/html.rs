@@ -47,7 +47,7 @@ pub fn render(report: &Report) -> String {
     page
 }
 
-const NOTES: &str = "<footer><p>Bitrates, loss, freezes and latency are of the measured window, which begins when all \
+const NOTES: &str = "<footer><p>Shaded: not measured, people join. Bitrates, loss, freezes and latency are of the measured window, which begins when all \
     have joined; join times and key-frame requests are of the whole run. Latency is from the publisher's stamp to the \
     receiver's stack, repairs included: both ends run in the load generator, and their part of it is in the figure. \
     Loss is what was still missing after repair. A picture is frozen when no new frame could be shown for more than \
@@ -62,7 +62,7 @@ fn header(summary: &Summary) -> String {
     };
     let layers = if summary.simulcast { "simulcast" } else { "one layer" };
     format!(
-        "<header><div><h1>{rooms} {room_word} × {participants}</h1><p>{profile} of {publish}, {layers} · {duration:.0} s \
+        "<header><div><h1>{rooms} {room_word} × {participants} participants</h1><p>{profile} of {publish}, {layers} · {duration:.0} s \
         · <code>{server}</code></p></div><span class=\"verdict {class}\">{verdict}</span></header>",
         rooms = summary.rooms,
         room_word = if summary.rooms == 1 { "room" } else { "rooms" },
