@@ -38,6 +38,9 @@ pub fn render(report: &Report) -> String {
     );
     page.push_str(&header(summary));
     page.push_str(&cards(summary));
+    for warning in summary.warnings() {
+        let _ = write!(page, "<p class=\"note warn\">{}</p>", escape(&warning));
+    }
     page.push_str("<section class=\"plots\">");
     plots::all(report).iter().for_each(|plot| page.push_str(plot));
     page.push_str("</section>");

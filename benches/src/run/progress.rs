@@ -87,12 +87,7 @@ pub fn describe(summary: &Summary) {
         let bytes = summary.server_bytes_max.unwrap_or_default();
         eprintln!("server      {:.1} % of a core, {:.1} MiB", cpu * 100.0, bytes as f64 / 1_048_576.0);
     }
-    if let Some(cpu) = summary.load_cpu.filter(|cpu| *cpu > 0.8 * summary.load_cores as f64) {
-        eprintln!(
-            "warning: the load itself filled {:.0} % of a core: latencies and losses may be its own",
-            cpu * 100.0
-        );
-    }
+    summary.warnings().iter().for_each(|warning| eprintln!("warning: {warning}"));
 }
 
 pub fn bits(bits_per_second: f64) -> String {

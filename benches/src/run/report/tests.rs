@@ -94,6 +94,11 @@ fn totals_and_faults() {
     assert_eq!(summary.faults(), ["1 participants failed"]);
     summary.failed = 0;
     assert!(summary.faults().is_empty());
+    summary.load_cores = 1;
+    assert!(summary.warnings().is_empty(), "{:?}", summary.warnings());
+    assert_eq!(Summary { load_cpu: Some(0.9), ..summary.clone() }.warnings().len(), 1);
+    assert_eq!(Summary { server_waited: Some(0.3), ..summary.clone() }.warnings().len(), 1, "more than it ran");
+    assert!(Summary { server_waited: Some(0.2), ..summary }.warnings().is_empty());
 }
 
 #[test]
