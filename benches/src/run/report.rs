@@ -254,7 +254,10 @@ impl Summary {
         let busy = waits(self.load_waited, self.load_cpu).or_else(|| waits(self.server_waited, self.server_cpu));
         let full = full.map(|cpu| format!("the load itself filled {:.0} % of a core", cpu * 100.0));
         let busy = busy.map(|(waited, _)| format!("others had the cores for {:.0} % of the time", waited * 100.0));
-        full.into_iter().chain(busy).map(|why| format!("{why}: latencies are not the server's alone")).collect()
+        full.into_iter()
+            .chain(busy)
+            .map(|why| format!("{why}: latencies and freezes are not the server's alone"))
+            .collect()
     }
 
     /// Why the run is no success; empty if it is one.
