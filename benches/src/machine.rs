@@ -63,6 +63,8 @@ pub fn thread_cpu() -> Duration {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Cpu {
     pub total: Duration,
+    /// How long its threads could have run, but others had the core.
+    pub waited: Duration,
     user_ticks: u64,
     system_ticks: u64,
 }
@@ -70,17 +72,20 @@ pub struct Cpu {
 impl Cpu {
     pub fn of(pid: u32) -> Result<Self> {
         // `schedstat` counts to the nanosecond, but thread by thread. The server's threads live as long as it does.
-        let mut total = 0;
+        let (mut total, mut waited) = (0, 0);
         for task in fs::read_dir(format!("/proc/{pid}/task"))? {
             // A thread that ends meanwhile (tokio's blocking pool) takes its microseconds with it.
             let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
-            total += text.split(' ').next().context("schedstat")?.parse::<u64>()?;
+            let mut fields = text.split(' ');
+            total += fields.next().context("schedstat")?.parse::<u64>()?;
+            waited += fields.next().context("schedstat")?.parse::<u64>()?;
         }
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
         // The second field, in brackets, may hold spaces.
         let (_, rest) = stat.rsplit_once(')').context("stat")?;
         let field = |n: usize| -> Result<u64> { Ok(rest.split_ascii_whitespace().nth(n).context("stat")?.parse()?) };
-        Ok(Self { total: Duration::from_nanos(total), user_ticks: field(11)?, system_ticks: field(12)? })
+        let (total, waited) = (Duration::from_nanos(total), Duration::from_nanos(waited));
+        Ok(Self { total, waited, user_ticks: field(11)?, system_ticks: field(12)? })
     }
 
     /// From `earlier` to this: total, user and system.

@@ -62,10 +62,6 @@ impl Histogram {
         Self { total: counts.iter().sum(), max, counts }
     }
 
-    pub fn total(&self) -> u64 {
-        self.total
-    }
-
     pub fn max(&self) -> Option<f64> {
         (self.total > 0).then_some(self.max as f64)
     }
@@ -121,8 +117,8 @@ mod tests {
         let mut after = before.clone();
         after.add(20);
         let between = after.since(&before);
-        assert_eq!((between.total(), between.percentile(0.5), between.max()), (1, Some(20.0), Some(20.0)));
+        assert_eq!((between.total, between.percentile(0.5), between.max()), (1, Some(20.0), Some(20.0)));
         before.merge(&between);
-        assert_eq!((before.total(), before.percentile(1.0)), (2, Some(20.0)));
+        assert_eq!((before.total, before.percentile(1.0)), (2, Some(20.0)));
     }
 }

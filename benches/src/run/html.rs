@@ -38,6 +38,9 @@ pub fn render(report: &Report) -> String {
     );
     page.push_str(&header(summary));
     page.push_str(&cards(summary));
+    for warning in summary.warnings() {
+        let _ = write!(page, "<p class=\"note warn\">{}</p>", escape(&warning));
+    }
     page.push_str("<section class=\"plots\">");
     plots::all(report).iter().for_each(|plot| page.push_str(plot));
     page.push_str("</section>");
@@ -47,7 +50,7 @@ pub fn render(report: &Report) -> String {
     page
 }
 
-const NOTES: &str = "<footer><p>Bitrates, loss, freezes and latency are of the measured window, which begins when all \
+const NOTES: &str = "<footer><p>Shaded: not measured, people join. Bitrates, loss, freezes and latency are of the measured window, which begins when all \
     have joined; join times and key-frame requests are of the whole run. Latency is from the publisher's stamp to the \
     receiver's stack, repairs included: both ends run in the load generator, and their part of it is in the figure. \
     Loss is what was still missing after repair. A picture is frozen when no new frame could be shown for more than \
@@ -58,11 +61,11 @@ fn header(summary: &Summary) -> String {
     let (class, verdict) = match (faults.is_empty(), summary.interrupted) {
         (false, _) => ("bad", faults.join(", ")),
         (true, true) => ("warn", "interrupted".to_owned()),
-        (true, false) => ("good", "all went well".to_owned()),
+        (true, false) => ("good", "nobody failed".to_owned()),
     };
     let layers = if summary.simulcast { "simulcast" } else { "one layer" };
     format!(
-        "<header><div><h1>{rooms} {room_word} × {participants}</h1><p>{profile} of {publish}, {layers} · {duration:.0} s \
+        "<header><div><h1>{rooms} {room_word} × {participants} participants</h1><p>{profile} of {publish}, {layers} · {duration:.0} s \
         · <code>{server}</code></p></div><span class=\"verdict {class}\">{verdict}</span></header>",
         rooms = summary.rooms,
         room_word = if summary.rooms == 1 { "room" } else { "rooms" },
@@ -76,14 +79,17 @@ fn header(summary: &Summary) -> String {
 }
 
 fn cards(summary: &Summary) -> String {
-    let spread = |spread: Spread| (millis(spread.p50), format!("p99 {}, max {}", millis(spread.p99), millis(spread.max)));
+    let spread =
+        |spread: Spread| (millis(spread.p50), format!("p99 {}, max {}", millis(spread.p99), millis(spread.max)));
     let latency = summary.latency;
     let people = summary.rooms * summary.participants;
     let (connect, connect_more) = spread(summary.connect_ms);
     let (media, media_more) = spread(summary.first_media_ms);
     let cpu = |cpu: Option<f64>| cpu.map_or("–".to_owned(), |cpu| format!("{:.0} %", cpu * 100.0));
-    let mib = |bytes: Option<u64>| bytes.map_or("–".to_owned(), |bytes| format!("{:.0} MiB", bytes as f64 / 1_048_576.0));
-    let server_more = format!("of a core; most {}; memory {}", cpu(summary.server_cpu_max), mib(summary.server_bytes_max));
+    let mib =
+        |bytes: Option<u64>| bytes.map_or("–".to_owned(), |bytes| format!("{:.0} MiB", bytes as f64 / 1_048_576.0));
+    let server_more =
+        format!("of a core; most {}; memory {}", cpu(summary.server_cpu_max), mib(summary.server_bytes_max));
     let load_more = format!("of {} × 100 %", summary.load_cores);
     let cards = [
         ("Joined", format!("{} / {people}", summary.joined), format!("{} failed", summary.failed)),
@@ -177,7 +183,10 @@ mod tests {
         assert!(!page.contains("<script"), "a name is text");
         assert!(page.contains("4503 &lt;draining&gt; &amp; &quot;gone&quot;"));
         assert!(page.contains("1 participants failed"));
-        assert!(!page.contains("http-equiv") && !page.contains("src=") && !page.contains("@import"), "nothing from outside");
+        assert!(
+            !page.contains("http-equiv") && !page.contains("src=") && !page.contains("@import"),
+            "nothing from outside"
+        );
         assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
         assert!(!page.contains("NaN") && !page.contains("inf"));
     }
@@ -188,6 +197,6 @@ mod tests {
         (report.people, report.timeline, report.latency_curve) = (Vec::new(), Vec::new(), Vec::new());
         report.summary = Summary::default();
         let page = render(&report);
-        assert!(page.contains("all went well") && !page.contains("NaN"));
+        assert!(page.contains("nobody failed") && !page.contains("NaN"));
     }
 }

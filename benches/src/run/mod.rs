@@ -66,7 +66,8 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let target = target(args, server.as_ref())?;
     let pid = server.as_ref().map_or(args.server_pid, |server| server.pid);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(cores).enable_all().build()?;
-    let mut report = runtime.block_on(call(args, plan, target, pid))?;
+    let pace = SECOND.div_f64(args.join_rate);
+    let mut report = runtime.block_on(call(plan, target, pid, pace, args.duration.into()))?;
     report.summary.load_cores = cores;
     write(args, &report)?;
     let faults = report.summary.faults();
@@ -100,7 +101,8 @@ fn target(args: &RunArgs, server: Option<&Server>) -> Result<Target> {
     Target::new(&url, key, args.ca.as_deref())
 }
 
-async fn call(args: &RunArgs, plan: Plan, target: Target, pid: Option<u32>) -> Result<Report> {
+/// `pace`: from one join to the next. `pid`: whose CPU and memory are sampled. `duration`: the measured window.
+async fn call(plan: Plan, target: Target, pid: Option<u32>, pace: Duration, duration: Duration) -> Result<Report> {
     let (stop, stopped) = watch::channel(false);
     let run: u64 = rand::random();
     let shared = Arc::new(Shared {
@@ -123,7 +125,6 @@ async fn call(args: &RunArgs, plan: Plan, target: Target, pid: Option<u32>) -> R
     };
     let memory_start = pid.and_then(|pid| machine::resident(pid).ok());
 
-    let pace = SECOND.div_f64(args.join_rate);
     let lives: Vec<_> = people
         .iter()
         .map(|person| {
@@ -143,7 +144,7 @@ async fn call(args: &RunArgs, plan: Plan, target: Target, pid: Option<u32>) -> R
     let window_from = (window_began - started).as_secs_f64();
     let whole = match joined {
         None => None,
-        Some(()) => session.during("measuring", tokio::time::sleep(args.duration.into())).await,
+        Some(()) => session.during("measuring", tokio::time::sleep(duration)).await,
     };
     let window_ended = Instant::now();
     let lasted = window_ended - window_began;
@@ -248,3 +249,6 @@ fn write(args: &RunArgs, report: &Report) -> Result<()> {
     }
     crate::report::print(&report.summary)
 }
+
+#[cfg(test)]
+mod tests;

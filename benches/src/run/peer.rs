@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use focus_signaling::wire::PublishedTrack;
@@ -18,6 +18,7 @@ use rtc::rtp_transceiver::rtp_sender::{
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::{
     PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCPeerConnectionState, RTCSessionDescription,
+    SettingEngineBuilder,
 };
 use webrtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 
@@ -26,6 +27,10 @@ use super::person::Person;
 use super::plan::{Plan, Source};
 use super::tap::{AUDIO_LEVEL, Encoding, MID, Outlet, RID, Tap};
 
+/// From one ICE check to the next, where the stack would wait 200 ms: its pace is not to be what a join time shows.
+const CHECK_INTERVAL: Duration = Duration::from_millis(10);
+/// Checks until a pair is given up: ten seconds of them.
+const CHECKS_MAX: u16 = 1000;
 const OPUS: u8 = 111;
 const VP8: u8 = 96;
 const VP8_RTX: u8 = 97;
@@ -70,7 +75,12 @@ impl Peer {
         let tap = Tap::new(person.clone(), epoch, outlets);
         // Beyond all named slots: the end of the chain.
         let registry = registry.with(1_000_000.into(), tap);
+        let settings = SettingEngineBuilder::new()
+            .with_ice_connection_attempts(Some(CHECK_INTERVAL), Some(CHECKS_MAX))
+            .with_host_acceptance_min_wait(Some(Duration::ZERO))
+            .build();
         let connection = PeerConnectionBuilder::new()
+            .with_setting_engine(settings)
             .with_media_engine(engine)
             .with_interceptor_registry(registry)
             .with_handler(Arc::new(Watch(person.clone())))

@@ -87,18 +87,13 @@ pub fn describe(summary: &Summary) {
         let bytes = summary.server_bytes_max.unwrap_or_default();
         eprintln!("server      {:.1} % of a core, {:.1} MiB", cpu * 100.0, bytes as f64 / 1_048_576.0);
     }
-    if let Some(cpu) = summary.load_cpu.filter(|cpu| *cpu > 0.8 * summary.load_cores as f64) {
-        eprintln!(
-            "warning: the load itself filled {:.0} % of a core: latencies and losses may be its own",
-            cpu * 100.0
-        );
-    }
+    summary.warnings().iter().for_each(|warning| eprintln!("warning: {warning}"));
 }
 
 pub fn bits(bits_per_second: f64) -> String {
     match bits_per_second {
-        bits if bits >= 1e9 => format!("{:.2} Gbit/s", bits / 1e9),
-        bits if bits >= 1e6 => format!("{:.2} Mbit/s", bits / 1e6),
+        bits if bits >= 1e9 => format!("{} Gbit/s", short(bits / 1e9)),
+        bits if bits >= 1e6 => format!("{} Mbit/s", short(bits / 1e6)),
         bits => format!("{:.0} kbit/s", bits / 1e3),
     }
 }
@@ -106,10 +101,21 @@ pub fn bits(bits_per_second: f64) -> String {
 pub fn micros(micros: Option<f64>) -> String {
     match micros {
         None => "–".to_owned(),
-        Some(micros) if micros >= 1e6 => format!("{:.2} s", micros / 1e6),
-        Some(micros) if micros >= 1000.0 => format!("{:.2} ms", micros / 1000.0),
+        Some(micros) if micros >= 1e6 => format!("{} s", short(micros / 1e6)),
+        Some(micros) if micros >= 1000.0 => format!("{} ms", short(micros / 1000.0)),
         Some(micros) => format!("{micros:.0} µs"),
     }
+}
+
+/// Three digits that count.
+fn short(value: f64) -> String {
+    let digits = match value {
+        value if value >= 99.95 => 0,
+        value if value >= 9.995 => 1,
+        _ => 2,
+    };
+    let text = format!("{value:.digits$}");
+    if digits == 0 { text } else { text.trim_end_matches('0').trim_end_matches('.').to_owned() }
 }
 
 #[cfg(test)]
@@ -118,14 +124,15 @@ mod tests {
 
     #[test]
     fn units() {
-        assert_eq!([bits(32_000.0), bits(1.25e6), bits(2e9)], ["32 kbit/s", "1.25 Mbit/s", "2.00 Gbit/s"]);
+        assert_eq!([bits(32_000.0), bits(1.25e6), bits(2e9)], ["32 kbit/s", "1.25 Mbit/s", "2 Gbit/s"]);
         assert_eq!([micros(Some(87.4)), micros(Some(1234.0)), micros(None)], ["87 µs", "1.23 ms", "–"]);
+        assert_eq!([short(407.2), short(40.72), short(10.0), short(0.5)], ["407", "40.7", "10", "0.5"]);
     }
 
     #[test]
     fn a_line_says_what_there_is() {
         let second = Second { at_s: 3.2, connected: 2, send_bps: 1e6, receive_bps: 2e6, ..Second::default() };
-        assert_eq!(line("joining", 4, &second), "   3 s joining: 2/4 connected, up 1.00 Mbit/s, down 2.00 Mbit/s");
+        assert_eq!(line("joining", 4, &second), "   3 s joining: 2/4 connected, up 1 Mbit/s, down 2 Mbit/s");
         let second = Second { failed: 1, latency_p99_us: Some(900.0), server_cpu: Some(0.25), ..second };
         assert!(line("joining", 4, &second).ends_with(", 1 failed, p99 900 µs, server 25 %"));
     }

@@ -69,6 +69,10 @@ pub struct Summary {
     /// What this program itself used, in cores, and how many it may use: when they are full, latencies are its own.
     pub load_cpu: Option<f64>,
     pub load_cores: usize,
+    /// How long the threads of each waited for a core that others had, in seconds of a second: what the rest of the
+    /// machine puts into latencies.
+    pub server_waited: Option<f64>,
+    pub load_waited: Option<f64>,
 }
 
 /// Over people, in the unit of the field.
@@ -155,7 +159,15 @@ pub struct Second {
     pub server_cpu: Option<f64>,
     pub server_bytes: Option<u64>,
     pub load_cpu: Option<f64>,
+    /// Waited for a core.
+    pub server_waited: Option<f64>,
+    pub load_waited: Option<f64>,
 }
+
+/// Share of its cores that the load may use before what it measures is itself.
+const LOAD_MAX: f64 = 0.8;
+/// Waiting for a core that is no reason to doubt anything, if it is not more than the running.
+const WAITED_MAX: f64 = 0.05;
 
 fn loss(lost: u64, expected: u64) -> f64 {
     if expected == 0 { 0.0 } else { lost as f64 / expected as f64 }
@@ -230,6 +242,22 @@ impl Summary {
         self.server_cpu = mean(|second| second.server_cpu);
         self.server_cpu_max = timeline.iter().filter_map(|second| second.server_cpu).reduce(f64::max);
         self.load_cpu = mean(|second| second.load_cpu);
+        self.server_waited = mean(|second| second.server_waited);
+        self.load_waited = mean(|second| second.load_waited);
+    }
+
+    /// What makes the latencies doubtful; empty if nothing does.
+    pub fn warnings(&self) -> Vec<String> {
+        let full = self.load_cpu.filter(|cpu| *cpu > LOAD_MAX * self.load_cores.max(1) as f64);
+        let waits =
+            |waited: Option<f64>, cpu: Option<f64>| waited.zip(cpu).filter(|(w, cpu)| *w > WAITED_MAX.max(*cpu));
+        let busy = waits(self.load_waited, self.load_cpu).or_else(|| waits(self.server_waited, self.server_cpu));
+        let full = full.map(|cpu| format!("the load itself filled {:.0} % of a core", cpu * 100.0));
+        let busy = busy.map(|(waited, _)| format!("others had the cores for {:.0} % of the time", waited * 100.0));
+        full.into_iter()
+            .chain(busy)
+            .map(|why| format!("{why}: latencies and freezes are not the server's alone"))
+            .collect()
     }
 
     /// Why the run is no success; empty if it is one.

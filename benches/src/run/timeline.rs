@@ -74,6 +74,9 @@ impl Sampler {
         let share = |now: Option<Cpu>, then: Option<Cpu>| {
             now.zip(then).map(|(now, then)| now.since(then).0.as_secs_f64() / lasted)
         };
+        let waited = |now: Option<Cpu>, then: Option<Cpu>| {
+            now.zip(then).map(|(now, then)| now.waited.saturating_sub(then.waited).as_secs_f64() / lasted)
+        };
         let rate = |now: u64, then: u64| now.saturating_sub(then) as f64 * 8.0 / lasted;
         let latency = totals.latency.since(&self.last.latency);
         self.seconds.push(Second {
@@ -90,6 +93,8 @@ impl Sampler {
             server_cpu: share(cpu, self.last_cpu),
             server_bytes: self.server.and_then(|pid| resident(pid).ok()),
             load_cpu: share(load, self.last_load),
+            server_waited: waited(cpu, self.last_cpu),
+            load_waited: waited(load, self.last_load),
         });
         (self.last_at, self.last, self.last_cpu, self.last_load) = (now, totals, cpu, load);
     }

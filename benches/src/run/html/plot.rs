@@ -23,6 +23,16 @@ pub struct Series {
     pub dots: bool,
 }
 
+/// What stands on the y axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Axis {
+    Linear,
+    /// No marks between whole numbers.
+    Count,
+    /// Each step ten times the last.
+    Log,
+}
+
 /// See the module.
 pub struct Plot {
     pub title: &'static str,
@@ -32,8 +42,7 @@ pub struct Plot {
     pub x_range: (f64, f64),
     /// How a value of the y axis is written.
     pub y_text: fn(f64) -> String,
-    /// Each step of the y axis ten times the last.
-    pub log: bool,
+    pub axis: Axis,
     /// The part of the x axis that was measured; the rest is shaded.
     pub window: Option<(f64, f64)>,
 }
@@ -41,13 +50,17 @@ pub struct Plot {
 /// 1, 2 or 5 times a power of ten, at least `value`.
 fn round_up(value: f64) -> f64 {
     let power = 10_f64.powf(value.log10().floor());
-    [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|round| *round >= value * 0.999).unwrap_or(value)
+    [1.0, 2.0, 5.0, 10.0]
+        .map(|factor| factor * power)
+        .into_iter()
+        .find(|round| *round >= value * 0.999)
+        .unwrap_or(value)
 }
 
-/// Marks of an axis from 0 to beyond `max`.
-pub fn ticks(max: f64) -> Vec<f64> {
+/// Marks of an axis from 0 to beyond `max`; of what is counted, none in between.
+pub fn ticks(max: f64, whole: bool) -> Vec<f64> {
     let max = if max > 0.0 { max } else { 1.0 };
-    let step = round_up(max / 5.0);
+    let step = round_up(max / 5.0).max(if whole { 1.0 } else { 0.0 });
     (0..=(max / step).ceil() as usize).map(|n| n as f64 * step).collect()
 }
 
@@ -70,10 +83,13 @@ impl Plot {
         if !max.is_finite() || !min.is_finite() {
             return String::new();
         }
-        let y_ticks = if self.log { log_ticks(min.max(1e-3), max.max(1e-3)) } else { ticks(max) };
+        let y_ticks = match self.axis {
+            Axis::Log => log_ticks(min.max(1e-3), max.max(1e-3)),
+            axis => ticks(max, axis == Axis::Count),
+        };
         let mut out = format!("<figure><figcaption><h2>{}</h2>{}</figcaption>", self.title, self.legend());
         let _ = write!(out, "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">", self.title);
-        let scale = Scale { x: self.x_range, y: (y_ticks[0], y_ticks[y_ticks.len() - 1]), log: self.log };
+        let scale = Scale { x: self.x_range, y: (y_ticks[0], y_ticks[y_ticks.len() - 1]), log: self.axis == Axis::Log };
         self.axes(&scale, &y_ticks, &mut out);
         self.series.iter().for_each(|series| self.line(series, &scale, &mut out));
         out.push_str("</svg></figure>");
@@ -171,8 +187,9 @@ mod tests {
 
     #[test]
     fn axes_have_round_numbers_around_the_values() {
-        assert_eq!(ticks(0.0), [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]);
-        assert_eq!(ticks(97.0), [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
+        assert_eq!(ticks(0.0, true), [0.0, 1.0]);
+        assert_eq!(ticks(2.5, false), [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]);
+        assert_eq!(ticks(97.0, true), [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
         assert_eq!(log_ticks(120.0, 900.0), [100.0, 200.0, 500.0, 1000.0]);
         assert_eq!(log_ticks(100.0, 100.0), [100.0]);
         assert_eq!(log_ticks(3.0, 200_000.0), [1.0, 10.0, 100.0, 1000.0, 10_000.0, 100_000.0, 1_000_000.0]);
@@ -187,7 +204,7 @@ mod tests {
             x_ticks: Vec::new(),
             x_range: (0.0, 1.0),
             y_text: |y| y.to_string(),
-            log: false,
+            axis: Axis::Linear,
             window: None,
         };
         assert_eq!(plot.render(), "");

@@ -35,7 +35,7 @@ pub fn sample() -> Report {
             receive_bps: 3e6,
             latency_p50_us: (second > 2).then_some(300.0),
             latency_p99_us: (second > 2).then_some(1200.0),
-            server_cpu: Some(0.1),
+            server_cpu: Some(0.25),
             server_bytes: Some(30 << 20),
             load_cpu: Some(0.5),
             ..Second::default()
@@ -89,11 +89,16 @@ fn totals_and_faults() {
     assert_eq!((summary.joined, summary.failed, summary.packets_lost, summary.streams), (3, 1, 30, 12));
     assert_eq!(summary.connect_ms, Spread { p50: Some(11.0), p99: Some(12.0), max: Some(12.0) });
     assert_eq!(summary.first_media_ms.max, Some(14.5));
-    assert_eq!((summary.server_cpu, summary.server_cpu_max), (Some(0.1), Some(0.1)));
+    assert_eq!((summary.server_cpu, summary.server_cpu_max), (Some(0.25), Some(0.25)));
     assert!((summary.loss - 0.0025).abs() < 1e-9);
     assert_eq!(summary.faults(), ["1 participants failed"]);
     summary.failed = 0;
     assert!(summary.faults().is_empty());
+    summary.load_cores = 1;
+    assert!(summary.warnings().is_empty(), "{:?}", summary.warnings());
+    assert_eq!(Summary { load_cpu: Some(0.9), ..summary.clone() }.warnings().len(), 1);
+    assert_eq!(Summary { server_waited: Some(0.3), ..summary.clone() }.warnings().len(), 1, "more than it ran");
+    assert!(Summary { server_waited: Some(0.2), ..summary }.warnings().is_empty());
 }
 
 #[test]
@@ -108,11 +113,11 @@ fn a_person_is_measured_in_the_window_only() {
     record.first_media_at = Some(start + Duration::from_millis(30));
     record.streams.insert(5, Stream::new(Expected { person: 0, source: Source::Audio }, None));
     let mark = super::super::mark::Mark { person: 0, source: 0, layer: 0, frame: 0, index: 0, count: 1, stamp: 0 };
-    let mut packet = |record: &mut Record, number: u16| {
+    let packet = |record: &mut Record, number: u16| {
         record.received.add(1000);
         let Record { streams, latency, .. } = record;
         let stream = streams.get_mut(&5).expect("a stream");
-        stream.handle_packet(start, 400_000, number, &mark.audio(80), 1000, latency);
+        stream.handle_packet(start, 20_000, number, &mark.audio(80), 1000, latency);
     };
     packet(&mut record, 1);
     record.begin(start + Duration::from_secs(1));
@@ -123,5 +128,5 @@ fn a_person_is_measured_in_the_window_only() {
     assert_eq!((report.packets_received, report.packets_lost, report.receive_bps), (2, 1, 8000.0));
     assert_eq!((report.connect_ms, report.first_media_ms), (Some(20.0), None), "nobody was there when it came");
     assert_eq!((report.streams, report.streams_without_media), (2, 1));
-    assert_eq!(report.latency.p50_us, Some(400.0));
+    assert_eq!(report.latency.p50_us, Some(20.0));
 }
