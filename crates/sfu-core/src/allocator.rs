@@ -55,28 +55,34 @@ const SLOTS: usize = 6;
 pub struct Allocator {
     /// The least estimate of each of the last slots, newest first.
     least: [u64; SLOTS],
+    /// The largest.
+    most: [u64; SLOTS],
     slot_began: Option<Instant>,
 }
 
 impl Allocator {
-    /// Writes to `grants` which layer each request gets; `None` where one is wanted means a pause for want of
+    /// `congested`: the path showed lately that it carries no more than the estimate. Writes to `grants` which layer each request gets; `None` where one is wanted means a pause for want of
     /// bandwidth. Deterministic; requests of equal priority are served in their order.
     pub fn allocate(
         &mut self,
         now: Instant,
-        estimate: u64,
+        (estimate, congested): (u64, bool),
         requests: &[Request],
         grants: &mut Vec<Option<u8>>,
     ) -> Allocation {
         self.remember(now, estimate);
         let held = self.least.into_iter().min().unwrap_or(0).min(estimate);
-        share(estimate, held * 100 / HEADROOM_PERCENT, requests, grants)
+        let best = self.most.into_iter().max().unwrap_or(0).max(estimate);
+        // Without a sign of congestion a picture that is there only shows that the path carries more than is known.
+        let cling = if congested { best.min(estimate * 2) } else { u64::MAX };
+        let room = Room { keep: estimate, cling, raise: held * 100 / HEADROOM_PERCENT };
+        share(room, requests, grants)
     }
 
     fn remember(&mut self, now: Instant, estimate: u64) {
         let Some(began) = self.slot_began else {
             // What the path bears at first is all that there is to go by.
-            self.least = [estimate; SLOTS];
+            (self.least, self.most) = ([estimate; SLOTS], [estimate; SLOTS]);
             self.slot_began = Some(now);
             return;
         };
@@ -88,14 +94,26 @@ impl Allocator {
             let before = self.least[passed % SLOTS];
             self.least[..passed].fill(before.min(estimate));
             self.least[0] = estimate;
+            self.most.rotate_right(passed % SLOTS);
+            let before = self.most[passed % SLOTS];
+            self.most[..passed].fill(before.max(estimate));
+            self.most[0] = estimate;
             self.slot_began = Some(now);
         }
         self.least[0] = self.least[0].min(estimate);
+        self.most[0] = self.most[0].max(estimate);
     }
 }
 
-/// `estimate` is for what is granted already, `raise` for what is more; bits per second.
-fn share(estimate: u64, raise: u64, requests: &[Request], grants: &mut Vec<Option<u8>>) -> Allocation {
+/// Bits per second for what is granted already, for the last layer of a picture that is there, and for what is more.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    keep: u64,
+    cling: u64,
+    raise: u64,
+}
+
+fn share(room: Room, requests: &[Request], grants: &mut Vec<Option<u8>>) -> Allocation {
     grants.clear();
     grants.resize(requests.len(), None);
     let mut used = 0u64;
@@ -125,7 +143,12 @@ fn share(estimate: u64, raise: u64, requests: &[Request], grants: &mut Vec<Optio
             let Some(next) = request.above(*grant) else { return false };
             let more = request.cost(next).saturating_sub(grant.map_or(0, |layer| request.cost(layer)));
             let kept = request.current.is_some_and(|current| next <= current);
-            let fits = used + more <= if kept { estimate } else { raise };
+            let limit = match (kept, *grant) {
+                (true, None) => room.cling,
+                (true, Some(_)) => room.keep,
+                (false, _) => room.raise,
+            };
+            let fits = used + more <= limit;
             if fits {
                 used += more;
                 *grant = Some(next);

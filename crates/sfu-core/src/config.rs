@@ -49,7 +49,8 @@ pub struct Bounds {
     pub silence: Duration,
     /// A peer that has never been up for so long is gone.
     pub connect_timeout: Duration,
-    /// A track's publisher is asked for key frames at most this often, whoever asks.
+    /// A track's publisher is asked for a key frame again after this if none came, whoever asks, and after twice this if
+    /// one did.
     pub keyframe_interval: Duration,
     /// Packets that wait in str0m for retransmission, per video stream to a subscriber.
     pub rtx_packets: usize,

@@ -56,9 +56,14 @@ impl KeyframeGate {
         self.wanted = false;
     }
 
-    /// The second request comes after one interval, the fifth and all further ones after eight.
+    /// Unanswered, the second request comes after one interval, the fifth and all further ones after eight. After an
+    /// answer two intervals pass: who comes meanwhile gets it from the ring at first, and those that come later share
+    /// the next one, so that a room that fills within a second costs its publisher two.
     fn patience(&self, interval: Duration) -> Duration {
-        interval * (1 << self.unanswered.saturating_sub(1).min(3))
+        match self.unanswered {
+            0 => interval * 2,
+            more => interval * (1 << (more - 1).min(3)),
+        }
     }
 }
 

@@ -114,7 +114,8 @@ impl MediaHalf {
     /// The client negotiated. A sender stays with its SSRC as long as that exists: numbers must not come twice.
     pub fn set_lines(&mut self, receive: Vec<ReceiveLine>, send: Vec<SenderLine>) {
         self.receiver.set_lines(receive);
-        self.senders.retain(|_, sender| send.iter().any(|line| line.mid == sender.line.mid && line.ssrc == sender.line.ssrc));
+        self.senders
+            .retain(|_, sender| send.iter().any(|line| line.mid == sender.line.mid && line.ssrc == sender.line.ssrc));
         for line in send {
             let known = self.by_mid.get(&line.mid).copied().map(usize::from);
             match known.and_then(|key| self.senders.get_mut(key)).filter(|sender| sender.line.ssrc == line.ssrc) {
@@ -182,6 +183,19 @@ impl MediaHalf {
             return None;
         }
         Some(self.congestion.as_ref().map_or(START_BPS as u64, |congestion| congestion.bitrate()))
+    }
+
+    /// The path showed lately that it carries no more.
+    pub fn is_congested(&self, now: Instant) -> bool {
+        self.told_remb || self.congestion.as_ref().is_some_and(|congestion| congestion.is_congested(now))
+    }
+
+    /// The client is reached there from now on.
+    pub fn set_path(&mut self, now: Instant, path: Path) {
+        self.path = Some(path);
+        if let Some(congestion) = &mut self.congestion {
+            congestion.begin_path(now);
+        }
     }
 
     /// What would be sent if the path carried everything.

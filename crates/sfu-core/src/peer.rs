@@ -309,7 +309,7 @@ impl Peer {
                 path.used = if uses { now } else { path.used };
             }
             Some(path) if now < path.used + PATH_IDLE => {}
-            path if nominates => *path = Some(Path { local, remote, used: now }),
+            _ if nominates => self.media.set_path(now, Path { local, remote, used: now }),
             _ => {}
         }
     }
@@ -336,7 +336,11 @@ impl Peer {
                     };
                     if !stun && self.media.path.is_none() {
                         // Not nominated yet, but DTLS goes there.
-                        self.media.path = Some(Path { local: source, remote: destination, used: now.checked_sub(PATH_IDLE).unwrap_or(now) });
+                        self.media.path = Some(Path {
+                            local: source,
+                            remote: destination,
+                            used: now.checked_sub(PATH_IDLE).unwrap_or(now),
+                        });
                     }
                     batch.push(source, destination, &transmit.contents);
                 }

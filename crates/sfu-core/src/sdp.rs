@@ -87,7 +87,14 @@ pub fn scan(sdp: &str, bounds: &Bounds) -> Result<Vec<OfferedLine>, OfferError> 
                 _ => return Err(OfferError::UnknownMedia),
             };
             // An absent direction means both (RFC 8866 §6.7).
-            lines.push(OfferedLine { mid: None, kind, sends: true, receives: true, rids: Vec::new(), ssrcs: Vec::new() });
+            lines.push(OfferedLine {
+                mid: None,
+                kind,
+                sends: true,
+                receives: true,
+                rids: Vec::new(),
+                ssrcs: Vec::new(),
+            });
             continue;
         }
         let Some(attribute) = line.strip_prefix("a=") else { continue };

@@ -65,7 +65,12 @@ pub const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 const ASK_INTERVAL: Duration = Duration::from_millis(500);
 
 impl Subscription {
-    pub fn new((peer, track, mid): (usize, usize, Mid), kind: Kind, want: Want, (sender, rewriter): (u16, Rewriter)) -> Self {
+    pub fn new(
+        (peer, track, mid): (usize, usize, Mid),
+        kind: Kind,
+        want: Want,
+        (sender, rewriter): (u16, Rewriter),
+    ) -> Self {
         Self {
             peer,
             track,

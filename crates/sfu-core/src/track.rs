@@ -159,7 +159,16 @@ impl Track {
 impl Layer {
     fn new(rid: Option<Rid>, kind: Kind) -> Self {
         let ring = Ring::new(kind);
-        Self { rid, last_packet: None, highest: None, gate: KeyframeGate::default(), ring, meter: Meter::default(), told_bitrate: 0, clock: None }
+        Self {
+            rid,
+            last_packet: None,
+            highest: None,
+            gate: KeyframeGate::default(),
+            ring,
+            meter: Meter::default(),
+            told_bitrate: 0,
+            clock: None,
+        }
     }
 
     /// Bits per second lately; 0: unknown.

@@ -22,7 +22,8 @@ impl Engine {
         let requests: Vec<Request> = keys.iter().map(|subscriber| self.request(*subscriber)).collect();
         let mut grants = Vec::with_capacity(requests.len());
         let Some(peer) = self.peers.get_mut(key) else { return };
-        let allocation = peer.allocator.allocate(now, estimate, &requests, &mut grants);
+        let congested = peer.media.is_congested(now);
+        let allocation = peer.allocator.allocate(now, (estimate, congested), &requests, &mut grants);
         peer.media.set_wanted(allocation.wanted);
         peer.allocated = estimate;
         for ((subscriber, request), grant) in keys.into_iter().zip(&requests).zip(grants) {
@@ -81,9 +82,11 @@ impl Engine {
         for (_, track) in &mut self.tracks {
             track.layers.iter_mut().for_each(|layer| layer.meter.roll(super::housekeeping::INTERVAL));
         }
+        // Who wants nothing any more is not probed for it.
+        let ended = |(_, peer): &(usize, &mut crate::peer::Peer)| peer.subscriptions.is_empty();
+        self.peers.iter_mut().filter(ended).for_each(|(_, peer)| peer.media.set_wanted(0));
         let limited = |peer: &crate::peer::Peer| !peer.subscriptions.is_empty() && peer.media.limit().is_some();
-        let keys: Vec<usize> =
-            self.peers.iter().filter(|(_, peer)| limited(peer)).map(|(key, _)| key).collect();
+        let keys: Vec<usize> = self.peers.iter().filter(|(_, peer)| limited(peer)).map(|(key, _)| key).collect();
         for key in keys {
             self.allocate(key);
         }

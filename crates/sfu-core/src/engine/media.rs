@@ -162,7 +162,8 @@ impl Engine {
             self.tracks[key].layers[layer].gate.handle_keyframe();
         }
         let track = &self.tracks[key];
-        let mut wanting = track.links.iter().filter(|want| want.layers >> index & 1 == 1 && want.expires > now).peekable();
+        let mut wanting =
+            track.links.iter().filter(|want| want.layers >> index & 1 == 1 && want.expires > now).peekable();
         if wanting.peek().is_some()
             && let Some(packet) = track.layers[layer].ring.get(head.source, head.sequence as u32)
         {

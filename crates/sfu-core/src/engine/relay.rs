@@ -108,7 +108,8 @@ impl Engine {
         for (index, layer) in track.layers.iter().enumerate().filter(|(index, _)| new >> index & 1 == 1) {
             let Some((source, range)) = layer.ring.since_keyframe(now).filter(|_| !track.muted) else { continue };
             let packets = range.filter_map(|sequence| layer.ring.get(source, sequence as u32));
-            let message = |packet: &Packet| RelayMessage::Media { track: id, layer: index as u8, packet: packet.clone() };
+            let message =
+                |packet: &Packet| RelayMessage::Media { track: id, layer: index as u8, packet: packet.clone() };
             self.relays.extend(packets.map(|packet| (link, message(packet))));
         }
     }

@@ -43,10 +43,14 @@ pub struct Congestion {
     /// The last packet left.
     sent_us: u64,
     probe_raised_us: u64,
+    /// What was sent earlier took another path, and says nothing of this one.
+    path_us: u64,
 }
 
 /// What is open for longer is not waited for.
 const EXPIRE_US: u64 = 4_000_000;
+/// What a full queue says of a path holds for so long.
+const CONGESTED_US: u64 = 5_000_000;
 /// An estimate that falls so soon after a probe raised it was not worth the probe.
 const PROBE_REGRET_US: u64 = 3_000_000;
 
@@ -68,6 +72,7 @@ impl Congestion {
             silent: false,
             sent_us: 0,
             probe_raised_us: 0,
+            path_us: 0,
         };
         congestion.set_pace();
         congestion
@@ -115,7 +120,11 @@ impl Congestion {
         let now_us = self.micros(now);
         let (estimator, prober) = (&mut self.estimator, &mut self.prober);
         let mut told = false;
+        let path_us = self.path_us;
         let whole = self.log.resolve(now_us, feedback, |result| {
+            if result.sent_us < path_us {
+                return;
+            }
             told = true;
             estimator.result(now_us, &result);
             if result.probe.is_some() {
@@ -141,6 +150,16 @@ impl Congestion {
         }
         self.set_pace();
         whole
+    }
+
+    /// The peer is reached another way now: what was learnt, most of all from the silence in between, is void.
+    pub fn begin_path(&mut self, now: Instant) {
+        let now_us = self.micros(now);
+        self.estimator = Estimator::default();
+        self.estimator.begin(now_us);
+        self.prober = Prober::default();
+        (self.silent, self.probe_raised_us, self.path_us) = (false, 0, now_us);
+        self.set_pace();
     }
 
     /// The receiver's own estimate, in bits per second (draft-alvestrand-rmcat-remb). Counts only without transport-
@@ -184,6 +203,14 @@ impl Congestion {
         self.prober.poll(now_us, self.estimator.bitrate(), self.wanted_now())
     }
 
+    /// The path showed lately that it carries no more: its queue grew, or feedback stayed out. Otherwise the estimate is
+    /// only what is known, and the path may carry far more.
+    #[must_use]
+    pub fn is_congested(&self, now: Instant) -> bool {
+        let backed_off = self.estimator.backed_off_us();
+        self.silent || backed_off != 0 && self.micros(now) < backed_off + CONGESTED_US
+    }
+
     /// What the path carries, in bits per second.
     #[must_use]
     pub fn bitrate(&self) -> u64 {
@@ -208,9 +235,10 @@ impl Congestion {
         size_of::<Self>() + self.log.memory()
     }
 
-    /// Nothing is probed for while nothing flows.
+    /// Nothing is probed for before feedback came: it may never. Afterwards also while nothing flows that is numbered, or
+    /// who gets no video for want of bandwidth would get none for ever (Firefox numbers no sound).
     fn wanted_now(&self) -> f64 {
-        if self.log.in_flight() > 0 { self.wanted } else { 0.0 }
+        if self.heard || self.log.in_flight() > 0 { self.wanted } else { 0.0 }
     }
 
     fn finish_probe(&mut self, now_us: u64) {

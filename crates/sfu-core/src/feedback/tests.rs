@@ -7,7 +7,7 @@ use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use super::Congestion;
-use super::estimator::{MAX_BPS, MIN_BPS};
+use super::estimator::{MAX_BPS, MIN_BPS, START_BPS};
 use crate::rtcp::twcc::Feedback;
 use crate::test_time::epoch;
 use world::*;
@@ -349,6 +349,32 @@ fn nothing_sent_costs_nothing() {
     assert!(congestion.deadline().is_some() && congestion.in_flight() == 100);
     congestion.handle_timeout(now + Duration::from_secs(60));
     assert_eq!((congestion.deadline(), congestion.in_flight()), (None, 0));
+}
+
+/// Whose videos are all paused, and whose sound has no numbers: nothing is in flight.
+#[test]
+fn what_is_paused_is_probed_for() {
+    let mut world = World::new(Link::new(5.0 * M), Source::Fixed(0.3 * M), 0);
+    world.run(5 * SECOND);
+    let later = world.at() + Duration::from_secs(60);
+    world.congestion.handle_timeout(later);
+    assert_eq!((world.congestion.in_flight(), world.congestion.poll_probe(later)), (0, None));
+    world.congestion.set_wanted(4_000_000);
+    assert!(world.congestion.deadline().is_some_and(|at| at <= later));
+    assert!(world.congestion.poll_probe(later).is_some_and(|probe| probe.bytes > 0));
+}
+
+#[test]
+fn a_new_path_begins_anew() {
+    let mut world = World::new(Link::new(3.0 * M), Source::Elastic(5.0 * M), 5_000_000);
+    world.deaf = vec![(10 * SECOND, 20 * SECOND)];
+    world.run(20 * SECOND);
+    assert!(world.estimate() < 0.7 * START_BPS, "{}", world.estimate());
+    world.congestion.begin_path(world.at());
+    assert_eq!(world.estimate(), START_BPS);
+    world.run(30 * SECOND);
+    world.print("new path");
+    assert!(world.estimate() >= 2.0 * M, "{}", world.estimate());
 }
 
 #[test]

@@ -25,7 +25,7 @@ const AGAIN_AFTER_MIN: Duration = Duration::from_millis(16);
 /// What RTX adds to a packet: the original number, and the tag.
 const RTX_BYTES: usize = 2 + 16;
 /// A datagram of nothing but padding: header, 255 bytes, tag.
-const PADDING_BYTES: u32 = 20 + 255 + 16;
+const PADDING_BYTES: u32 = 24 + 255 + 16;
 /// In one part of a probe: 40 Mbit/s over 15 ms.
 const PROBE_PACKETS_MAX: u32 = 256;
 /// Padding of one packet that may save a send: packetisers make packets of nearly the same size, and a few bytes of
@@ -129,13 +129,7 @@ impl MediaHalf {
         }
     }
 
-    fn send_again(
-        &mut self,
-        now: Instant,
-        tracks: &Slab<Track>,
-        batch: &mut Batch,
-        counters: &mut Counters,
-    ) {
+    fn send_again(&mut self, now: Instant, tracks: &Slab<Track>, batch: &mut Batch, counters: &mut Counters) {
         let ticks = self.ticks(now);
         let patience = self.rtt.unwrap_or(RTT_FIRST).max(AGAIN_AFTER_MIN).as_millis() as u32 / TICK_MS;
         let (Some(srtp), Some(path), Some(congestion)) = (&self.srtp, self.path, &mut self.congestion) else { return };
@@ -165,7 +159,7 @@ impl MediaHalf {
             let mut sealed = 0;
             batch.append(path.local, path.remote, |out| {
                 sealed = if sender.line.rtx_ssrc.is_some() {
-                    let bytes = sender.header_length(&packet.head) + packet.payload.len() + RTX_BYTES;
+                    let bytes = sender.rtx_header_length(&packet.head) + packet.payload.len() + RTX_BYTES;
                     let transport = match sender.line.extensions.transport_cc {
                         Some(_) => congestion.note_sent(now, bytes as u16),
                         None => 0,
@@ -193,9 +187,11 @@ impl MediaHalf {
         while let Some(probe) = congestion.poll_probe(now) {
             let able = |sender: &&mut Sender| {
                 let line = &sender.line;
-                line.active && line.rtx_ssrc.is_some() && line.extensions.transport_cc.is_some() && sender.track().is_some()
+                line.active && line.rtx_ssrc.is_some() && line.extensions.transport_cc.is_some()
             };
-            let Some(sender) = self.senders.iter_mut().map(|(_, sender)| sender).find(able) else { continue };
+            // One that carries something, if there is one: all may be paused.
+            let senders = self.senders.iter_mut().map(|(_, sender)| sender).filter(able);
+            let Some(sender) = senders.max_by_key(|sender| sender.track().is_some()) else { continue };
             let packets = probe.bytes.div_ceil(PADDING_BYTES).max(u32::from(probe.packets_min));
             for _ in 0..packets.min(PROBE_PACKETS_MAX) {
                 let transport = congestion.note_sent(now, PADDING_BYTES as u16);

@@ -1,6 +1,6 @@
 //! RTP and RTCP from the client.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{MediaHalf, NACKS_MAX};
 use crate::receive::{ReceiveCounters, Received};
@@ -34,14 +34,25 @@ impl MediaHalf {
             counters.datagrams_refused += 1;
             return false;
         };
-        let whole = read(&datagram[..length], |message| self.handle_message(now, message, counters));
+        // The least of all blocks: each rounds, and one that waited in a queue says nothing of the path. In whatever order
+        // they stand, the result is the same.
+        let mut rtt: Option<Duration> = None;
+        let whole = read(&datagram[..length], |message| {
+            if let Some(measured) = self.handle_message(now, message, counters) {
+                rtt = Some(rtt.map_or(measured, |least| least.min(measured)));
+            }
+        });
+        if let Some(rtt) = rtt {
+            self.rtt = Some(self.rtt.map_or(rtt, |old| (old * (RTT_SHARE - 1) + rtt) / RTT_SHARE));
+        }
         if !whole {
             counters.rtcp_malformed += 1;
         }
         true
     }
 
-    fn handle_message(&mut self, now: Instant, message: Message<'_>, counters: &mut Counters) {
+    /// Answers a round-trip time, if the message tells one.
+    fn handle_message(&mut self, now: Instant, message: Message<'_>, counters: &mut Counters) -> Option<Duration> {
         match message {
             Message::SenderReport { ssrc, info } => self.receiver.handle_sender_report(now, ssrc, info),
             Message::Goodbye { ssrc } => self.receiver.handle_goodbye(ssrc),
@@ -49,13 +60,10 @@ impl MediaHalf {
                 let sender = self.by_ssrc.get(&block.ssrc).and_then(|key| self.senders.get_mut(usize::from(*key)));
                 // RTX has no reports of its own.
                 let sender = sender.filter(|sender| sender.line.ssrc == block.ssrc);
-                if let Some(rtt) = sender.and_then(|sender| sender.handle_report(now, &block)) {
-                    let smoothed = self.rtt.map_or(rtt, |old| (old * (RTT_SHARE - 1) + rtt) / RTT_SHARE);
-                    self.rtt = Some(smoothed);
-                }
+                return sender.and_then(|sender| sender.handle_report(now, &block));
             }
             Message::Nack { ssrc, pairs } => {
-                let Some(key) = self.by_ssrc.get(&ssrc).copied() else { return };
+                let key = self.by_ssrc.get(&ssrc).copied()?;
                 pairs.for_each(|sequence| {
                     counters.nacks_received += 1;
                     if self.nacks.len() < NACKS_MAX {
@@ -85,5 +93,6 @@ impl MediaHalf {
                 }
             }
         }
+        None
     }
 }

@@ -26,8 +26,8 @@ pub use packet::PAYLOAD_MAX;
 
 use crate::codec::Codec;
 use crate::id::{Mid, Rid};
-pub use crate::io::SourceClock;
 use crate::io::Extensions;
+pub use crate::io::SourceClock;
 use crate::rtcp::SenderInfo;
 use arrivals::Arrivals;
 use line::Meanings;

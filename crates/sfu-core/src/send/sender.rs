@@ -137,6 +137,11 @@ impl Sender {
         self.header_length_with(head, !self.mid_known)
     }
 
+    /// Length of the header that [`Sender::seal_rtx`] writes for such a packet.
+    pub fn rtx_header_length(&self, head: &Head) -> usize {
+        self.header_length_with(head, true)
+    }
+
     fn header_length_with(&self, head: &Head, with_mid: bool) -> usize {
         let ids = &self.line.extensions;
         let mut elements = 0;
@@ -264,7 +269,9 @@ impl Sender {
         let of = self.line.payload_types.iter().find(|(number, ..)| *number == entry.payload_type)?;
         let fixed = self.rtx_fixed(rtx, of.2?, packet.head.marker, entry.timestamp);
         let sequence = self.take_rtx_sequence();
-        let header = self.header(fixed, transport, !self.mid_known, Some(&packet.head), out);
+        // A report on the SSRC says nothing of this one: Firefox drops what comes on an SSRC that it has not seen with the
+        // MID, even if the SDP has it.
+        let header = self.header(fixed, transport, true, Some(&packet.head), out);
         out[header..header + OSN].copy_from_slice(&(entry.output as u16).to_be_bytes());
         let start = header + OSN;
         let end = start + packet.payload.len();
@@ -280,7 +287,7 @@ impl Sender {
         let number = self.line.payload_types.iter().find_map(|(.., rtx)| *rtx)?;
         let fixed = self.rtx_fixed(rtx, number, false, 0);
         let sequence = self.take_rtx_sequence();
-        let header = self.header(fixed, transport, !self.mid_known, None, out);
+        let header = self.header(fixed, transport, true, None, out);
         let end = pad(out, header, u8::MAX);
         out[0] |= 0x20;
         Some(srtp.seal_rtp_in_place(rtx, sequence, header, end, out))
@@ -314,7 +321,8 @@ impl Sender {
         self.mid_known = true;
         self.fraction_lost = block.fraction_lost;
         let (middle, sent) = self.last_report?;
-        if block.last_sender_report != middle || middle == 0 {
+        // A receiver that keeps the time in another format may round it.
+        if block.last_sender_report == 0 || block.last_sender_report.wrapping_sub(middle).wrapping_add(1) > 2 {
             return None;
         }
         let held = Duration::from_micros(u64::from(block.delay_since_last) * 1_000_000 >> 16);

@@ -77,7 +77,7 @@ impl Subscriptions {
         Self { requests: vec![video; videos], allocator: Allocator::default(), rate: 0.0, changes: vec![] }
     }
 
-    fn allocate(&mut self, second: usize, now: Instant, estimate: u64) -> u64 {
+    fn allocate(&mut self, second: usize, now: Instant, estimate: (u64, bool)) -> u64 {
         let mut grants = Vec::new();
         let allocation = self.allocator.allocate(now, estimate, &self.requests, &mut grants);
         self.changes.resize(second + 1, 0);
@@ -255,7 +255,8 @@ impl World {
         if let Source::Allocated(subscriptions) = &mut self.source
             && self.now.is_multiple_of(100 * MS)
         {
-            let (at, estimate) = (self.epoch + Duration::from_micros(self.now), self.congestion.bitrate());
+            let at = self.epoch + Duration::from_micros(self.now);
+            let estimate = (self.congestion.bitrate(), self.congestion.is_congested(at));
             let wanted = subscriptions.allocate((self.now / SECOND) as usize, at, estimate);
             self.congestion.set_wanted(wanted);
         }
