@@ -18,6 +18,7 @@ mod join_leave;
 mod keyframes;
 mod keys;
 mod loss;
+mod media;
 mod mute;
 mod resume;
 mod simulcast;

@@ -123,6 +123,7 @@ fn run_once(
     for_ticks(DRAIN, |_| world.tick(TICK, Keep::Whole, &mut Section::default()))?;
     let (delivered, expected) = world.delivered(&from, &to);
     let faults = world.faults();
+    eprintln!("DEBUG {:?}", world.counters());
     ensure!(faults.total() == 0, "wrong packets: {faults:?}");
     ensure!(delivered == expected, "nothing can be lost here, but {} of {expected} were", expected - delivered);
     let section = black_box(section);

@@ -35,6 +35,7 @@ pub struct World {
     /// CPU time is taken. Not while the call is set up.
     pub clock: bool,
     now: Instant,
+    began: Instant,
     engine: Engine,
     engine_deadline: Instant,
     clients: Vec<Client>,
@@ -58,6 +59,7 @@ impl World {
         let mut world = Self {
             clock: false,
             now,
+            began: now,
             engine: Engine::new(now, config),
             engine_deadline: now,
             clients: Vec::new(),
@@ -159,6 +161,10 @@ impl World {
             let window = from[publisher]..to[publisher];
             (delivered + subscription.delivered(window.clone()), expected + window.end - window.start)
         })
+    }
+
+    pub fn counters(&self) -> sfu_core::Counters {
+        self.engine.counters()
     }
 
     pub fn faults(&self) -> Faults {
@@ -274,7 +280,8 @@ impl World {
                     }
                     section.transmits += u64::from(is_media);
                 }
-                Output::Relay { .. } | Output::Event(_) => {}
+                Output::Event(event) => { eprintln!("DEBUG {:?} {event:?}", self.now.duration_since(self.began)); }
+                Output::Relay { .. } => {}
             }
         }
     }

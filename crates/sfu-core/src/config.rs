@@ -52,8 +52,6 @@ pub struct Bounds {
     /// A track's publisher is asked for a key frame again after this if none came, whoever asks, and after twice this if
     /// one did.
     pub keyframe_interval: Duration,
-    /// Packets that wait in str0m for retransmission, per video stream to a subscriber.
-    pub rtx_packets: usize,
 }
 
 impl Default for Bounds {
@@ -70,7 +68,6 @@ impl Default for Bounds {
             silence: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(30),
             keyframe_interval: Duration::from_millis(300),
-            rtx_packets: 256,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! SRTP keys out of str0m, without a fork: a `DtlsProvider` that hands everything through and keeps the keying material
-//! that the handshake exports (RFC 5764 §4.2).
+//! that the handshake exports (RFC 5764 §4.2). str0m itself gets no SRTP.
+
+mod unkeyed;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -56,10 +58,10 @@ pub(crate) fn take_latest() -> Slot {
     LATEST.take().unwrap_or_default()
 }
 
-/// `crypto` with its DTLS tapped. str0m wants `'static` providers, so each call leaks some 16 bytes: once per engine.
+/// `crypto` with its DTLS tapped, and without SRTP. str0m wants `'static` providers, so each call leaks some 16 bytes: once per engine.
 pub(crate) fn tap(crypto: &CryptoProvider) -> Arc<CryptoProvider> {
     let tap: &'static Tap = Box::leak(Box::new(Tap { inner: crypto.dtls_provider }));
-    Arc::new(CryptoProvider { dtls_provider: tap, ..crypto.clone() })
+    Arc::new(CryptoProvider { dtls_provider: tap, srtp_provider: &unkeyed::Unkeyed, ..crypto.clone() })
 }
 
 #[derive(Debug)]

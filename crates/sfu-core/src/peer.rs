@@ -225,6 +225,12 @@ impl Peer {
         self.note_path(now, datagram, true, false);
     }
 
+    /// It did what no client does.
+    pub fn give_up(&mut self) {
+        self.rtc.disconnect();
+        self.events.push_back(PeerEvent::Gone(DisconnectReason::Failed));
+    }
+
     #[cfg(feature = "fault-injection")]
     pub fn panic_if_told(&self) {
         assert!(!self.panic_next, "injected");
@@ -359,8 +365,7 @@ impl Peer {
 
     fn fail(&mut self, error: &RtcError) {
         tracing::debug!(peer = %self.id, %error, "peer failed");
-        self.rtc.disconnect();
-        self.events.push_back(PeerEvent::Gone(DisconnectReason::Failed));
+        self.give_up();
     }
 
     fn handle_event(&mut self, now: Instant, event: str0m::Event, counters: &mut Counters) {

@@ -122,11 +122,11 @@ impl Track {
     pub fn keep_layers(&mut self, rids: &[Option<Rid>]) {
         let mut old = std::mem::take(&mut self.layers);
         let kind = self.kind;
-        let mut take = |rid: &Option<Rid>| match old.iter().position(|layer| layer.rid == *rid) {
+        let take = |rid: &Option<Rid>| match old.iter().position(|layer| layer.rid == *rid) {
             Some(place) => old.swap_remove(place),
             None => Layer::new(*rid, kind),
         };
-        self.layers = rids.iter().map(|rid| take(rid)).collect();
+        self.layers = rids.iter().map(take).collect();
     }
 
     /// The publisher encrypts with another media key now. One who joins could not read what came before.

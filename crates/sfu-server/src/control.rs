@@ -34,10 +34,11 @@ pub(crate) enum FromSocket {
     Closed { connection: ConnectionId },
 }
 
-/// What a socket is told. When the sender is dropped without `Close`, the client read too slowly.
+/// What a socket is told. When the sender is dropped without `Close`, the client read too slowly. Small, for the channel of
+/// each socket has room for 32 of them from the start.
 #[derive(Debug)]
 pub(crate) enum ToSocket {
-    Send { re: Option<u64>, message: ServerMessage },
+    Send { re: Option<u64>, message: Box<ServerMessage> },
     Close { code: CloseCode },
 }
 
@@ -171,7 +172,9 @@ impl ControlTask {
     async fn carry_out(&mut self) -> Option<Instant> {
         loop {
             match self.control.poll_output() {
-                Output::Send { connection, re, message } => self.tell(connection, ToSocket::Send { re, message }),
+                Output::Send { connection, re, message } => {
+                    self.tell(connection, ToSocket::Send { re, message: Box::new(message) });
+                }
                 Output::Close { connection, code } => {
                     self.tell(connection, ToSocket::Close { code });
                     self.sockets.remove(&connection);

@@ -6,13 +6,17 @@
 //! - its source is not muted (with a second of grace);
 //! - its sequence number has not been used for anything else.
 //!
+//! And for each datagram that a focus sends: no nonce seals two different packets (see `checkers/nonces.rs`).
+//!
 //! Later, in order of sequence numbers (see `checkers/order.rs`): what a decoder may assume.
 
+mod nonces;
 mod order;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use self::nonces::Nonces;
 use self::order::{Entry, Stream};
 use crate::client::RtpIn;
 use crate::random::hash;
@@ -42,6 +46,7 @@ pub struct Checkers {
     hostile: BTreeSet<usize>,
     /// Streams that carry what hostile clients send: what of it is no canary leaves gaps here.
     spoilt: BTreeSet<Place>,
+    nonces: Nonces,
 }
 
 /// What a bad network excuses.
@@ -117,6 +122,13 @@ impl Checkers {
         let place = (client, life, packet.line, packet.ssrc);
         if self.streams.get(&place).is_some_and(|stream| stream.len() >= BATCH) {
             self.look_through(now, place, now.saturating_sub(SETTLED));
+        }
+    }
+
+    /// A focus sends a datagram to a client in one of its lives.
+    pub fn send(&mut self, now: Duration, focus: usize, (client, life): (usize, u32), datagram: &[u8]) {
+        if let Some(problem) = self.nonces.judge((focus, client, life), datagram) {
+            self.report(now, format!("to client {client}: {problem}"));
         }
     }
 

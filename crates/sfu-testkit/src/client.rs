@@ -13,9 +13,11 @@ pub mod view;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use focus_signaling::wire::{self, ClientMessage, ServerMessage, Source};
+use focus_signaling::wire::{self, ClientMessage, Kind, ServerMessage, Source};
+use sfu_core::srtp::{Profile, Session};
 use str0m::crypto::CryptoProvider;
 
 pub use self::call::Stray;
@@ -26,7 +28,7 @@ use self::signal::Signal;
 pub use self::slots::Slot;
 use self::slots::Slots;
 pub use self::view::View;
-use crate::dtls::insecure_provider;
+use crate::dtls::tapped_provider;
 use crate::random::{Random, mix};
 
 /// One source that a client publishes.
@@ -70,6 +72,10 @@ pub struct ClientSetup {
     pub data_channel: bool,
     /// Where RTP sequence numbers begin; random below 2^15 if not given (RFC 3711 §3.3.1 wants that).
     pub first_sequence: Option<u16>,
+    /// Sends as much video as a browser does, where otherwise it is little: some 120, 500 and 1500 kbit/s.
+    pub heavy: bool,
+    /// Says that its media are end-to-end encrypted, so that they have a key index.
+    pub encrypted: bool,
 }
 
 impl ClientSetup {
@@ -85,6 +91,8 @@ impl ClientSetup {
             moves: true,
             data_channel: false,
             first_sequence: None,
+            heavy: false,
+            encrypted: false,
         }
     }
 
@@ -146,6 +154,9 @@ pub struct Client {
     /// Never makes an offer of its own.
     pub says_only_hello: bool,
     crypto: Arc<CryptoProvider>,
+    /// Keying material of its handshakes, and what story-made packets are sealed with.
+    keys: Receiver<Vec<u8>>,
+    srtp: Option<Session>,
     random: Random,
     effects: Vec<Effect>,
     reconnect_at: Option<Instant>,
@@ -160,6 +171,7 @@ impl Client {
         let host = index as u32 + 1;
         let local = ([10, (host >> 8) as u8, host as u8, 1], 50_000).into();
         let key = mix(seed, &[0xc11e, index as u64]);
+        let (crypto, keys) = tapped_provider(key);
         Self {
             index,
             setup,
@@ -174,7 +186,9 @@ impl Client {
             data: Vec::new(),
             data_open: false,
             says_only_hello: false,
-            crypto: insecure_provider(key),
+            crypto,
+            keys,
+            srtp: None,
             random: Random::stream(key, &[1]),
             effects: Vec::new(),
             reconnect_at: None,
@@ -471,6 +485,45 @@ impl Client {
         call.write_stray(now, stray);
         call.flush(now);
         self.drain(now);
+    }
+
+    /// Seals RTCP with the keys of its association, beside what its stack sends: under an SSRC that is not its stack's.
+    pub fn seal_rtcp(&mut self, packet: &[u8]) -> Vec<u8> {
+        let mut out = vec![0; packet.len() + Profile::AeadAes128Gcm.rtcp_overhead()];
+        let sealed = self.session().outbound.seal_rtcp(packet, &mut out);
+        out.truncate(sealed.expect("at least a header"));
+        out
+    }
+
+    /// Seals RTP, in the same way.
+    pub fn seal_rtp(&mut self, header: &[u8], sequence: u64, payload: &[u8]) -> Vec<u8> {
+        let mut out = header.to_vec();
+        out.resize(header.len() + payload.len() + Profile::AeadAes128Gcm.rtp_overhead(), 0);
+        let ssrc = header.get(8..12).and_then(<[u8]>::first_chunk).copied().map_or(0, u32::from_be_bytes);
+        self.session().outbound.seal_rtp(ssrc, sequence, header.len(), payload, &mut out);
+        out
+    }
+
+    fn session(&mut self) -> &mut Session {
+        if let Some(material) = self.keys.try_iter().last() {
+            // The client offers `setup:actpass` and the focus is passive: it is the DTLS client.
+            self.srtp = Session::new(Profile::AeadAes128Gcm, &material, true).ok();
+        }
+        self.srtp.as_mut().expect("a handshake")
+    }
+
+    /// Under which payload type it sends and gets media of a kind.
+    pub fn payload_type(&self, kind: Kind) -> u8 {
+        let number = self.call.as_ref().and_then(|call| call.payload_type(kind));
+        *number.expect("a peer connection with a codec of each kind")
+    }
+
+    /// Its encoder begins anew, as when a browser replaces its sender: other SSRCs, other numbers.
+    pub fn restart_ssrcs(&mut self, source: Source) {
+        let Some(call) = &mut self.call else { return };
+        for publisher in self.publishers.iter_mut().filter(|publisher| publisher.source == source) {
+            publisher.restart(call, &mut self.random);
+        }
     }
 
     // ---- media

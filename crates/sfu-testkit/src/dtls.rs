@@ -21,6 +21,7 @@ mod wire;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
 
 use str0m::crypto::dtls::{DtlsCert, DtlsInstance, DtlsProvider, DtlsVersion};
@@ -33,8 +34,15 @@ use crate::random::Random;
 ///
 /// str0m wants `'static` providers, so each call leaks some 32 bytes: as long as a test runs, that is nothing.
 pub fn insecure_provider(seed: u64) -> Arc<CryptoProvider> {
-    let dtls: &'static Provider = Box::leak(Box::new(Provider { seed, made: AtomicU64::new(0) }));
-    Arc::new(CryptoProvider { dtls_provider: dtls, ..from_feature_flags() })
+    tapped_provider(seed).0
+}
+
+/// The same, and the SRTP keying material of each of its handshakes: AES-128-GCM, client key, server key, client salt,
+/// server salt.
+pub fn tapped_provider(seed: u64) -> (Arc<CryptoProvider>, Receiver<Vec<u8>>) {
+    let (keys, tap) = channel();
+    let dtls: &'static Provider = Box::leak(Box::new(Provider { seed, made: AtomicU64::new(0), keys }));
+    (Arc::new(CryptoProvider { dtls_provider: dtls, ..from_feature_flags() }), tap)
 }
 
 #[derive(Debug)]
@@ -42,6 +50,7 @@ struct Provider {
     seed: u64,
     /// Instances and certificates made so far: the key of the next one's stream.
     made: AtomicU64,
+    keys: Sender<Vec<u8>>,
 }
 
 impl Provider {
@@ -63,6 +72,6 @@ impl DtlsProvider for Provider {
         _: DtlsVersion,
         _: Option<usize>,
     ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
-        Ok(Box::new(Instance::new(cert.certificate.clone(), self.random().bytes(), now)))
+        Ok(Box::new(Instance::new(cert.certificate.clone(), self.random().bytes(), (now, self.keys.clone()))))
     }
 }

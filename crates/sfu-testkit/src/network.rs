@@ -94,6 +94,7 @@ struct Link {
     last_arrival: Duration,
     /// When the last bit leaves.
     busy_until: Duration,
+    tally: Tally,
     /// Packets at this instant that look alike.
     alike: (Duration, BTreeMap<u64, u64>),
 }
@@ -158,11 +159,17 @@ impl Network {
         self.outages.insert(node, until);
     }
 
+    /// What one direction did to packets so far.
+    pub fn tally_of(&self, from: Node, to: Node) -> Tally {
+        self.links.get(&(from, to)).map_or_else(Tally::default, |link| link.tally)
+    }
+
     /// When the copies of a packet that is sent now arrive: none, one or two times.
     pub fn send(&mut self, now: Duration, from: Node, to: Node, bytes: &[u8]) -> Vec<Duration> {
         self.tally.sent += 1;
         let path = self.paths.get(&(from, to)).unwrap_or(&self.default);
         let link = self.links.entry((from, to)).or_default();
+        link.tally.sent += 1;
         let class = Class::of(bytes);
         let instant = mix(self.seed, &[from.key(), to.key(), class as u64, now.as_nanos() as u64]);
         let timestamp = if class == Class::Rtp { bytes.get(4..8).map_or(0, hash) } else { 0 };
@@ -173,10 +180,12 @@ impl Network {
 
         if [from, to].iter().any(|node| self.outages.get(node).is_some_and(|until| now < *until)) {
             self.tally.blacked_out += 1;
+            link.tally.blacked_out += 1;
             return Vec::new();
         }
         if loss < path.loss {
             self.tally.lost += 1;
+            link.tally.lost += 1;
             return Vec::new();
         }
         let mut leaves = now;
@@ -184,6 +193,7 @@ impl Network {
             let starts = link.busy_until.max(now);
             if starts - now > path.queue {
                 self.tally.overflowed += 1;
+                link.tally.overflowed += 1;
                 return Vec::new();
             }
             // 28 bytes of IPv4 and UDP header.
@@ -193,6 +203,7 @@ impl Network {
         let mut arrives = leaves + path.delay + path.jitter.mul_f64(jitter);
         if reorder < path.reorder {
             self.tally.reordered += 1;
+            link.tally.reordered += 1;
             arrives += path.reorder_by.mul_f64(by);
         } else {
             arrives = arrives.max(link.last_arrival);
@@ -201,6 +212,7 @@ impl Network {
         let mut arrivals = vec![arrives];
         if duplicate < path.duplicate {
             self.tally.duplicated += 1;
+            link.tally.duplicated += 1;
             arrivals.push(arrives + path.reorder_by.mul_f64(by));
         }
         arrivals

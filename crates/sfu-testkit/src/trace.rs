@@ -16,6 +16,7 @@ pub struct Delivery {
     pub sequence: u64,
     pub track: Option<String>,
     pub timestamp: u32,
+    pub marker: bool,
     pub payload: u64,
     /// (publisher, source, layer, frame, index), if it says so.
     pub what: Option<What>,
@@ -41,6 +42,7 @@ impl Trace {
             track: packet.track.clone(),
             sequence: packet.sequence,
             timestamp: packet.timestamp,
+            marker: packet.marker,
             payload: hash(&packet.payload),
             what: packet.read().map(|(c, _)| (c.publisher, c.source, c.layer, c.frame, c.index)),
         });

@@ -96,6 +96,7 @@ pub struct World {
     /// Sockets do not even break: nothing gets through and nobody is told.
     pub(crate) dark: BTreeMap<usize, Duration>,
     meddling: BTreeMap<usize, Meddling>,
+    wiretaps: BTreeMap<usize, Vec<(Duration, Vec<u8>)>>,
     /// Wakes of a node within the second that began then.
     spin: BTreeMap<Node, (Duration, u32)>,
     pub drained: Vec<usize>,
@@ -135,6 +136,7 @@ impl World {
             addresses: BTreeMap::new(),
             dark: BTreeMap::new(),
             meddling: BTreeMap::new(),
+            wiretaps: BTreeMap::new(),
             spin: BTreeMap::new(),
             drained: Vec::new(),
             panics_injected: 0,

@@ -12,7 +12,7 @@ export function instrument() {
     const byTrack = new Map();
     for (const entry of report?.values() ?? []) {
       if (entry.type !== 'inbound-rtp') continue;
-      const sum = byTrack.get(entry.trackIdentifier) ?? { decoded: 0, keyFrames: 0, freezes: 0, energy: 0, samples: 0, concealed: 0, packets: 0, lost: 0, nacks: 0, plis: 0, codec: null };
+      const sum = byTrack.get(entry.trackIdentifier) ?? { decoded: 0, keyFrames: 0, freezes: 0, energy: 0, samples: 0, concealed: 0, packets: 0, lost: 0, nacks: 0, again: 0, plis: 0, playout: null, codec: null };
       sum.decoded += entry.framesDecoded ?? 0;
       sum.keyFrames += entry.keyFramesDecoded ?? 0;
       sum.freezes += entry.freezeCount ?? 0;
@@ -22,7 +22,9 @@ export function instrument() {
       sum.packets += entry.packetsReceived ?? 0;
       sum.lost += entry.packetsLost ?? 0;
       sum.nacks += entry.nackCount ?? 0;
+      sum.again += entry.retransmittedPacketsReceived ?? 0;
       sum.plis += entry.pliCount ?? 0;
+      sum.playout = entry.estimatedPlayoutTimestamp ?? sum.playout;
       sum.codec = report.get(entry.codecId)?.mimeType ?? sum.codec;
       byTrack.set(entry.trackIdentifier, sum);
     }

@@ -29,6 +29,8 @@ export const CHROMIUM = process.env.CHROMIUM ?? onPath('chromium', 'chromium-bro
 export const FIREFOX = process.env.FIREFOX ?? onPath('firefox-esr', 'firefox');
 export const TCPDUMP = onPath('tcpdump');
 export const IP = onPath('ip');
+export const TC = onPath('tc');
+export const NFT = onPath('nft');
 const target = process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target');
 export const SERVER = process.env.SFU_SERVER ?? join(target, 'debug/sfu-server');
 
@@ -36,6 +38,8 @@ const PIECES = {
   server: () => existsSync(SERVER) || `${SERVER} is missing: cargo build -p sfu-server, or set SFU_SERVER`,
   chromium: () => CHROMIUM !== null || 'Chromium is missing: install it, or set CHROMIUM',
   firefox: () => FIREFOX !== null || 'Firefox is missing: install it, or set FIREFOX',
+  tc: () => TC !== null || 'tc (iproute2) is missing',
+  nft: () => NFT !== null || 'nft (nftables) is missing',
   tcpdump: () => TCPDUMP !== null || 'tcpdump is missing',
   netns: () => inNamespace() || 'not inside netns.sh: start the tests with npm run smoke or npm run full',
 };

@@ -64,6 +64,10 @@ impl Engine {
             }
         }
         self.incoming = memory;
+        if self.peers.get(peer).is_some_and(|peer| peer.media.receiver.has_too_many_sources()) {
+            self.with_peer(peer, |peer, _, _| peer.give_up());
+            self.after_peer(peer);
+        }
         if let Some(peer) = self.peers.get_mut(peer) {
             peer.update_deadline(now);
         }

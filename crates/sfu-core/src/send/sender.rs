@@ -325,14 +325,14 @@ impl Sender {
         if block.last_sender_report == 0 || block.last_sender_report.wrapping_sub(middle).wrapping_add(1) > 2 {
             return None;
         }
-        let held = Duration::from_micros(u64::from(block.delay_since_last) * 1_000_000 >> 16);
+        let held = Duration::from_micros((u64::from(block.delay_since_last) * 1_000_000) >> 16);
         now.saturating_duration_since(sent).checked_sub(held)
     }
 }
 
 /// 32.32 fixed point.
 fn ntp_duration(time: Duration) -> u64 {
-    time.as_secs() << 32 | (u64::from(time.subsec_nanos()) << 32) / 1_000_000_000
+    (time.as_secs() << 32) | ((u64::from(time.subsec_nanos()) << 32) / 1_000_000_000)
 }
 
 fn patch(packet: &Packet, entry: &Entry, payload: &mut [u8]) {

@@ -28,14 +28,22 @@ pub(super) struct Index {
 
 pub(super) enum Cipher {
     Gcm { key: LessSafeKey, salt: [u8; 12] },
-    Counter { key: EncryptingKey, authentication: hmac::Key, salt: [u8; 14] },
+    /// Apart, for it is three times as large and hardly used.
+    Counter(Box<Counter>),
+}
+
+/// AES in counter mode and HMAC-SHA1 (RFC 3711 §4.1.1, §4.2.1).
+pub(super) struct Counter {
+    key: EncryptingKey,
+    authentication: hmac::Key,
+    salt: [u8; 14],
 }
 
 impl fmt::Debug for Cipher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Gcm { .. } => "Gcm",
-            Self::Counter { .. } => "Counter",
+            Self::Counter(_) => "Counter",
         })
     }
 }
@@ -64,11 +72,11 @@ impl Cipher {
                 let mut authentication = [0; 20];
                 derive(key, salt, authentication_label, &mut authentication)?;
                 let key = UnboundCipherKey::new(&AES_128, session_key).map_err(refused)?;
-                Self::Counter {
+                Self::Counter(Box::new(Counter {
                     key: EncryptingKey::ctr(key).map_err(refused)?,
                     authentication: hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &authentication),
                     salt: session_salt,
-                }
+                }))
             }
         })
     }
@@ -88,7 +96,8 @@ impl Cipher {
                 let sealed = key.seal_out_of_place_scatter(nonce, Aad::from(aad), payload, text, &[], tag);
                 assert!(sealed.is_ok(), "lengths fit and GCM seals");
             }
-            Self::Counter { key, authentication, salt } => {
+            Self::Counter(counter) => {
+                let Counter { key, authentication, salt } = &**counter;
                 text.copy_from_slice(payload);
                 counter_mode(key, *salt, index, text);
                 tag.copy_from_slice(&hmac_tag(authentication, header, text, trailer));
@@ -111,7 +120,8 @@ impl Cipher {
                     tag.copy_from_slice(made.as_ref());
                 }
             }
-            Self::Counter { key, authentication, salt } => {
+            Self::Counter(counter) => {
+                let Counter { key, authentication, salt } = &**counter;
                 counter_mode(key, *salt, index, text);
                 tag.copy_from_slice(&hmac_tag(authentication, header, text, trailer));
             }
@@ -134,7 +144,8 @@ impl Cipher {
                 let payload = key.open_in_place(nonce, Aad::from(aad), sealed).map_err(|_| OpenError::Forged)?;
                 Ok(payload.len())
             }
-            Self::Counter { key, authentication, salt } => {
+            Self::Counter(counter) => {
+                let Counter { key, authentication, salt } = &**counter;
                 let length = sealed.len().checked_sub(COUNTER_TAG).ok_or(OpenError::Short)?;
                 let (text, tag) = sealed.split_at_mut(length);
                 verify_slices_are_equal(&hmac_tag(authentication, header, text, trailer), tag)

@@ -30,8 +30,8 @@ use crate::state::NodeState;
 
 /// The machine answers a message that is too large with an error; this is where we stop reading one that is absurd.
 const FRAME_BYTES_MAX: usize = 2 * focus_signaling::limits::MESSAGE_BYTES_MAX;
-/// What is read at once. The default of 128 KiB would be a quarter of what an idle session needs.
-const READ_BUFFER: usize = 16 * 1024;
+/// What is read at once; each socket has so much for as long as it lives. A larger message gets a buffer of its length.
+const READ_BUFFER: usize = 2 * 1024;
 /// Bytes that tungstenite buffers when the kernel takes no more; a single message may be larger.
 const WRITE_BUFFER_MAX: usize = 8 * 1024 * 1024;
 /// A client that takes nothing for so long is gone, or reads too slowly to be in a call.
@@ -147,10 +147,10 @@ impl Socket {
                     let now = Instant::now();
                     match told {
                         Some(ToSocket::Send { re, message }) => {
-                            if matches!(message, ServerMessage::Welcome(_)) {
+                            if matches!(*message, ServerMessage::Welcome(_)) {
                                 self.unwelcomed = None;
                             }
-                            self.machine.send(now, re, message);
+                            self.machine.send(now, re, *message);
                         }
                         Some(ToSocket::Close { code }) => self.machine.close(now, code),
                         None => self.machine.close(now, CloseCode::Timeout),

@@ -280,6 +280,15 @@ impl Call {
         }
     }
 
+    /// New SSRCs for what a source sends.
+    pub(super) fn restart_ssrc(&mut self, line: usize, rid: Option<Rid>, ssrc: u32) {
+        let video = self.lines[line].kind == Kind::Video;
+        if let Some(mid) = self.mid(line) {
+            let rtx = video.then(|| (ssrc ^ 1).into());
+            self.rtc.direct_api().reset_stream_tx(mid, rid, ssrc.into(), rtx).expect("a stream that sends");
+        }
+    }
+
     pub(super) fn ask_for_keyframes(&mut self) {
         let videos = self.lines.iter().filter(|line| line.send.is_none() && line.kind == Kind::Video);
         for mid in videos.filter_map(|line| line.mid) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use focus_signaling::wire::{Answer, Kind, PublishedTrack, Source};
+use focus_signaling::wire::{Answer, Encryption, Kind, PublishedTrack, Source};
 use str0m::media::Rid;
 
 use super::call::{Call, Described, RtpOut};
@@ -15,6 +15,9 @@ use crate::random::Random;
 
 /// Bytes of a video packet's and an audio packet's payload. Small, because a simulation pays for each byte twice.
 const VIDEO_BYTES: usize = 220;
+const VIDEO_BYTES_HEAVY: usize = 1000;
+/// How many times as many packets fill a frame of each layer of a heavy video.
+const HEAVY: [u8; 3] = [1, 2, 4];
 const AUDIO_BYTES: usize = 80;
 
 pub struct Publisher {
@@ -44,6 +47,11 @@ pub struct Publisher {
     began: Option<Instant>,
     next_at: Option<Instant>,
     ticks: u32,
+    /// Sequence numbers that it leaves out after each frame, as one does that drops packets of its own.
+    pub skips: u64,
+    encrypted: bool,
+    /// Bytes of a video packet's payload.
+    bytes: usize,
 }
 
 pub struct LayerState {
@@ -74,11 +82,12 @@ impl Publisher {
         let rids = if simulcast { used.iter().map(|layer| layer.rid).collect() } else { Vec::new() };
         let layers = used
             .iter()
+            .map(|layer| heavier(*layer, setup.heavy))
             .map(|layer| LayerState {
                 rid: simulcast.then(|| Rid::from(layer.rid)),
                 active: true,
                 keyframes: 0,
-                layer: *layer,
+                layer,
                 sequence: setup.first_sequence.map_or_else(|| random.below(1 << 15), u64::from),
                 frame: 0,
                 picture_id: random.below(1 << 15) as u16,
@@ -108,6 +117,9 @@ impl Publisher {
             began: None,
             next_at: None,
             ticks: random.below(20) as u32,
+            skips: 0,
+            encrypted: setup.encrypted,
+            bytes: if setup.heavy { VIDEO_BYTES_HEAVY } else { VIDEO_BYTES },
         }
     }
 
@@ -117,7 +129,7 @@ impl Publisher {
             mid: String::new(),
             source: self.source,
             muted: self.muted,
-            enc: None,
+            enc: self.encrypted.then(|| Encryption { format: "sframe".into(), key_index: 0 }),
             width: video.map(|layer| layer.width),
             height: video.map(|layer| layer.height),
         };
@@ -166,6 +178,25 @@ impl Publisher {
         // An encoder that starts again begins with a key frame.
         layer.wants_keyframe |= active && !layer.active;
         layer.active = active;
+    }
+
+    /// Leaves out so many sequence numbers at once, and goes on with a key frame.
+    pub fn jump(&mut self, numbers: u64) {
+        for state in &mut self.layers {
+            state.sequence += numbers;
+            state.wants_keyframe = true;
+        }
+    }
+
+    /// New SSRCs, numbers and clocks; the next picture is a key frame.
+    pub(super) fn restart(&mut self, call: &mut Call, random: &mut Random) {
+        for state in &mut self.layers {
+            call.restart_ssrc(self.line, state.rid, random.u64() as u32 & !1);
+            call.lift_rtx_cap(self.line, state.rid);
+            state.sequence = random.below(1 << 15);
+            state.timestamp_offset = random.u64() as u32;
+            state.wants_keyframe = true;
+        }
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -222,7 +253,7 @@ impl Publisher {
         if call.write(now, out) {
             call.flush(now);
             state.frame += 1;
-            state.sequence += 1;
+            state.sequence += 1 + self.skips;
             self.sent += 1;
         }
     }
@@ -249,7 +280,7 @@ impl Publisher {
                 }
                 .write(&mut payload);
                 Canary { layer: index as u8, frame: state.frame, index: packet, count, keyframe, tid, ..canary }
-                    .write(VIDEO_BYTES, &mut payload);
+                    .write(self.bytes, &mut payload);
                 if self.garbage {
                     let mut random = Random::stream(u64::from(state.frame), &[state.sequence]);
                     payload.resize(random.below(300) as usize, 0);
@@ -272,8 +303,15 @@ impl Publisher {
             }
             // Layer by layer: what is written together leaves str0m in an order that depends on its random SSRCs.
             call.flush(now);
+            state.sequence += self.skips;
             state.frame += 1;
             state.picture_id = (state.picture_id + 1) & 0x7fff;
         }
     }
+}
+
+/// A layer of the bitrate that browsers give it.
+fn heavier(layer: Layer, heavy: bool) -> Layer {
+    let place = CAMERA.iter().position(|other| other.rid == layer.rid).unwrap_or(0);
+    Layer { packets: layer.packets * if heavy { HEAVY[place] } else { 1 }, ..layer }
 }

@@ -1,6 +1,7 @@
 //! One end of the stand-in handshake.
 
 use std::collections::VecDeque;
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, KeyingMaterial, ProtocolVersion, SrtpProfile};
@@ -23,6 +24,8 @@ pub(super) struct Instance {
     /// What is repeated until the other side answers, when next, and how long to wait after that.
     flight: Option<(Record, Instant, Duration)>,
     out: VecDeque<Out>,
+    /// Where keying material is told.
+    keys: Sender<Vec<u8>>,
     /// Data records sent.
     sent: u64,
     /// Highest data record opened, and a bit for each of the 64 before it (RFC 6347 §4.1.2.6).
@@ -62,7 +65,7 @@ enum Out {
 }
 
 impl Instance {
-    pub(super) fn new(certificate: Vec<u8>, random: [u8; 32], now: Instant) -> Self {
+    pub(super) fn new(certificate: Vec<u8>, random: [u8; 32], (now, keys): (Instant, Sender<Vec<u8>>)) -> Self {
         Self {
             certificate,
             random,
@@ -71,6 +74,7 @@ impl Instance {
             state: State::Hello,
             flight: None,
             out: VecDeque::new(),
+            keys,
             sent: 0,
             opened: None,
             close: Close::Open,
@@ -222,6 +226,8 @@ impl DtlsInstance for Instance {
                 let [first, second] = [b"keys 1", b"keys 2"].map(|label| digest(&[label, &secret]));
                 // Two keys of 16 and two salts of 12 bytes (RFC 7714 §12).
                 let keys: Vec<u8> = first.into_iter().chain(second).take(56).collect();
+                // Nobody need listen.
+                let _ = self.keys.send(keys.clone());
                 DtlsOutput::KeyingMaterial(KeyingMaterial::new(&keys), SrtpProfile::AEAD_AES_128_GCM)
             }
             Out::Data(bytes) => DtlsOutput::ApplicationData(fill(buf, &bytes)),

@@ -10,7 +10,7 @@ use sfu_core::{ParticipantId, PeerId};
 use super::World;
 use super::wire::{Hello, Meddling};
 use crate::client::{Client, ClientSetup, Publish};
-use crate::network::{Node, Path};
+use crate::network::{Node, Path, Tally};
 
 impl World {
     /// A client of focus 0 that does nothing yet.
@@ -116,8 +116,7 @@ impl World {
             self.network.set_path(Node::Client(client), Node::Focus(focus), path.clone());
             self.network.set_path(Node::Focus(focus), Node::Client(client), path.clone());
         }
-        self.checkers.leniency.gaps |= path.loss > 0.0 || path.bandwidth.is_some();
-        self.checkers.leniency.reordering |= path.reorder > 0.0;
+        self.be_lenient(path);
     }
 
     /// The client comes into another network: it has another address, and knows.
@@ -182,6 +181,52 @@ impl World {
     /// A box on the way repeats each of the client's datagrams, so much later.
     pub fn replay(&mut self, client: usize, later: Duration) {
         self.meddling.insert(client, Meddling::Replay(later));
+    }
+
+    /// Begins to record what a focus sends to this client, whether it arrives or not.
+    pub fn tap(&mut self, client: usize) {
+        self.wiretaps.insert(client, Vec::new());
+    }
+
+    /// What was recorded since the last call.
+    pub fn tapped(&mut self, client: usize) -> Vec<(Duration, Vec<u8>)> {
+        self.wiretaps.get_mut(&client).map(std::mem::take).unwrap_or_default()
+    }
+
+    /// RTCP of the story's own making, whatever stands in it, sealed with this client's keys.
+    pub fn send_rtcp(&mut self, client: usize, packet: &[u8]) {
+        let sealed = self.clients[client].seal_rtcp(packet);
+        let (source, focus) = (self.public_address(client), self.foci[self.homes[client]].address);
+        self.send_to_focus(client, source, focus, sealed);
+    }
+
+    /// The same for RTP: a header as it is, and its sequence number with the roll-over count.
+    pub fn send_rtp(&mut self, client: usize, header: &[u8], sequence: u64, payload: &[u8]) {
+        let sealed = self.clients[client].seal_rtp(header, sequence, payload);
+        let (source, focus) = (self.public_address(client), self.foci[self.homes[client]].address);
+        self.send_to_focus(client, source, focus, sealed);
+    }
+
+    /// What the network did so far to packets on the way to a client.
+    pub fn downlink(&self, client: usize) -> Tally {
+        self.network.tally_of(Node::Focus(self.homes[client]), Node::Client(client))
+    }
+
+    /// Only the way to a client.
+    pub fn set_downlink(&mut self, client: usize, path: &Path) {
+        self.network.set_path(Node::Focus(self.homes[client]), Node::Client(client), path.clone());
+        self.be_lenient(path);
+    }
+
+    /// Only the way from it.
+    pub fn set_uplink(&mut self, client: usize, path: &Path) {
+        self.network.set_path(Node::Client(client), Node::Focus(self.homes[client]), path.clone());
+        self.be_lenient(path);
+    }
+
+    fn be_lenient(&mut self, path: &Path) {
+        self.checkers.leniency.gaps |= path.loss > 0.0 || path.bandwidth.is_some();
+        self.checkers.leniency.reordering |= path.reorder > 0.0;
     }
 
     /// Drains a focus.

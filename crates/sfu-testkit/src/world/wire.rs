@@ -61,6 +61,10 @@ impl World {
             match effect {
                 focus::Effect::Datagram { source, destination, bytes } => {
                     let Some(client) = self.addresses.get(&destination).copied() else { continue };
+                    self.checkers.send(self.now, focus, (client, self.clients[client].lives), &bytes);
+                    if let Some(seen) = self.wiretaps.get_mut(&client) {
+                        seen.push((self.now, bytes.clone()));
+                    }
                     let local = self.clients[client].local;
                     for at in self.network.send(self.now, Node::Focus(focus), Node::Client(client), &bytes) {
                         let bytes = bytes.clone();

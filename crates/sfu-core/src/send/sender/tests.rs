@@ -56,8 +56,10 @@ fn outgoing(sequence: u64, vp8: Option<Vp8Numbers>) -> Outgoing {
     Outgoing { sender: 0, payload_type: 96, layer: 0, track: 3, source: 5, input: 1000, length: 0, header: 0, numbers }
 }
 
+type Elements = Vec<(u8, Vec<u8>)>;
+
 /// Opens what was sealed: header, its elements, payload without padding.
-fn open(client: &mut Session, datagram: &[u8]) -> (Header, Vec<(u8, Vec<u8>)>, Vec<u8>) {
+fn open(client: &mut Session, datagram: &[u8]) -> (Header, Elements, Vec<u8>) {
     let mut bytes = datagram.to_vec();
     let header = Header::parse(&bytes).expect("a header");
     let (_, payload) =
