@@ -1,11 +1,43 @@
 //! The system's allocator, counting what the current thread asks of it.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+use std::backtrace::Backtrace;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 
 thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
     static BYTES: Cell<u64> = const { Cell::new(0) };
+    /// What the thread is at, while it is traced.
+    static TRACED: Cell<Option<&'static str>> = const { Cell::new(None) };
+    static PLACES: RefCell<BTreeMap<String, u64>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Functions of the engine that a trace names, innermost first.
+const FRAMES: usize = 4;
+
+/// From now on, this thread's allocations are taken down with where they come from, under `name`; `None`: no more.
+pub fn trace(name: Option<&'static str>) {
+    TRACED.set(name);
+}
+
+/// The places where traced allocations came from, most frequent first.
+pub fn places() -> Vec<(u64, String)> {
+    let mut places: Vec<_> = PLACES.take().into_iter().map(|(place, count)| (count, place)).collect();
+    places.sort_unstable_by(|a, b| b.cmp(a));
+    places
+}
+
+#[cold]
+fn take_down(name: &'static str) {
+    // What follows allocates.
+    TRACED.set(None);
+    let trace = Backtrace::force_capture().to_string();
+    let ours = trace.lines().filter(|line| line.contains("sfu_core::") || line.contains("str0m::"));
+    let names = ours.filter_map(|line| line.split_once(": ")).map(|(_, name)| name.trim());
+    let place = names.take(FRAMES).fold(name.to_owned(), |place, name| place + " < " + name);
+    PLACES.with_borrow_mut(|places| *places.entry(place).or_default() += 1);
+    TRACED.set(Some(name));
 }
 
 /// Allocations of this thread so far, and their bytes. Growing a block counts as one.
@@ -20,6 +52,9 @@ fn count(bytes: usize) {
     // A thread that ends may allocate when its locals are gone already.
     let _ = COUNT.try_with(|count| count.set(count.get() + 1));
     let _ = BYTES.try_with(|sum| sum.set(sum.get() + bytes as u64));
+    if let Ok(Some(name)) = TRACED.try_with(Cell::get) {
+        take_down(name);
+    }
 }
 
 #[expect(

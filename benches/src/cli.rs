@@ -282,6 +282,9 @@ pub struct EngineArgs {
     /// Leaves CPU time out: under valgrind it says nothing
     #[arg(long)]
     pub no_clock: bool,
+    /// Lists where the engine allocates. The times then say nothing
+    #[arg(long)]
+    pub trace_allocations: bool,
     #[command(flatten)]
     pub media: MediaArgs,
 }

@@ -51,6 +51,14 @@ impl Cost {
     }
 }
 
+/// What is taken down beside the counts.
+#[derive(Debug, Clone, Copy)]
+struct Observe {
+    clock: bool,
+    /// Where allocations come from.
+    allocations: bool,
+}
+
 /// Sums over the measured ticks of a run.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Section {
@@ -69,9 +77,9 @@ pub struct Section {
 pub fn run(args: &EngineArgs, cores: Cores) -> Result<()> {
     machine::pin(cores.load)?;
     let mut runs = Vec::new();
+    let observe = Observe { clock: !args.no_clock, allocations: args.trace_allocations };
     for _ in 0..args.runs.max(1) {
-        let report =
-            run_once(args.publishers, args.subscribers, args.media.shape(), args.duration.into(), !args.no_clock)?;
+        let report = run_once(args.publishers, args.subscribers, args.media.shape(), args.duration.into(), observe)?;
         eprintln!(
             "  {:.0} ns, {:.3} allocations ({:.0} B) per packet (feedback {:.3}, timers {:.3}), {:.1} datagrams per send",
             report.ns_per_forwarded_packet,
@@ -82,6 +90,9 @@ pub fn run(args: &EngineArgs, cores: Cores) -> Result<()> {
             report.datagrams_per_transmit,
         );
         runs.push(report);
+    }
+    for (count, place) in allocations::places() {
+        eprintln!("  {count:8} {place}");
     }
     let ns = |run: &report::Engine| run.ns_per_forwarded_packet;
     let Some(median) = median_by(&runs, ns) else { return Ok(()) };
@@ -95,7 +106,8 @@ pub fn run(args: &EngineArgs, cores: Cores) -> Result<()> {
 
 /// Allocations from receipt to send of RTP in a call like this, by forwarded packets.
 pub fn allocations_per_packet(publishers: usize, subscribers: usize, shape: MediaShape) -> Result<f64> {
-    Ok(run_once(publishers, subscribers, shape, ALLOCATIONS_TIME, true)?.allocations_per_packet)
+    let observe = Observe { clock: true, allocations: false };
+    Ok(run_once(publishers, subscribers, shape, ALLOCATIONS_TIME, observe)?.allocations_per_packet)
 }
 
 fn run_once(
@@ -103,14 +115,15 @@ fn run_once(
     subscribers: usize,
     shape: MediaShape,
     duration: Duration,
-    clock: bool,
+    observe: Observe,
 ) -> Result<report::Engine> {
     let mut world = World::new(publishers, subscribers, shape)?;
-    world.clock = clock;
+    world.clock = observe.clock;
     world.start();
     let mut section = Section::default();
     for_ticks(WARM_UP, |_| world.tick(TICK, Keep::Whole, &mut section))?;
     let from = world.numbers();
+    world.trace = observe.allocations;
     section = Section::default();
     for_ticks(duration, |tick| {
         if tick.is_multiple_of(WHOLE_ONE_IN) {
@@ -120,10 +133,10 @@ fn run_once(
     })?;
     let to = world.numbers();
     world.stop();
+    world.trace = false;
     for_ticks(DRAIN, |_| world.tick(TICK, Keep::Whole, &mut Section::default()))?;
     let (delivered, expected) = world.delivered(&from, &to);
     let faults = world.faults();
-    eprintln!("DEBUG {:?}", world.counters());
     ensure!(faults.total() == 0, "wrong packets: {faults:?}");
     ensure!(delivered == expected, "nothing can be lost here, but {} of {expected} were", expected - delivered);
     let section = black_box(section);

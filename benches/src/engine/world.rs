@@ -11,6 +11,7 @@ use sfu_core::{
 };
 
 use super::{Cost, Section};
+use crate::allocations;
 use crate::client::outbox::Outbox;
 use crate::client::publisher::MediaShape;
 use crate::client::subscription::Faults;
@@ -34,8 +35,9 @@ pub enum Keep {
 pub struct World {
     /// CPU time is taken. Not while the call is set up.
     pub clock: bool,
+    /// Where the engine allocates is taken down.
+    pub trace: bool,
     now: Instant,
-    began: Instant,
     engine: Engine,
     engine_deadline: Instant,
     clients: Vec<Client>,
@@ -58,8 +60,8 @@ impl World {
         let config = EngineConfig { candidates, seed: [1; 32], crypto, bounds: Bounds::default() };
         let mut world = Self {
             clock: false,
+            trace: false,
             now,
-            began: now,
             engine: Engine::new(now, config),
             engine_deadline: now,
             clients: Vec::new(),
@@ -163,10 +165,6 @@ impl World {
         })
     }
 
-    pub fn counters(&self) -> sfu_core::Counters {
-        self.engine.counters()
-    }
-
     pub fn faults(&self) -> Faults {
         let mut faults = Faults::default();
         for client in &self.clients {
@@ -239,6 +237,7 @@ impl World {
 
     fn take(&mut self, keep: Keep, media: bool, section: &mut Section) {
         let before = Cost::so_far(self.clock);
+        allocations::trace(self.trace.then_some(if media { "media" } else { "feedback" }));
         for (client, range) in &self.inbound {
             let contents = &self.bytes[range.clone()];
             if is_rtp(contents) == media {
@@ -247,14 +246,17 @@ impl World {
             }
         }
         self.poll_engine(keep, section);
+        allocations::trace(None);
         let cost = if media { &mut section.media } else { &mut section.feedback };
         cost.add_since(before, self.clock);
     }
 
     fn timers(&mut self, keep: Keep, section: &mut Section) {
         let (before, packets) = (Cost::so_far(self.clock), section.packets);
+        allocations::trace(self.trace.then_some("timers"));
         self.engine.handle_timeout(self.now);
         self.poll_engine(keep, section);
+        allocations::trace(None);
         // What was held back for pacing is media still.
         let cost = if section.packets > packets { &mut section.media } else { &mut section.timers };
         cost.add_since(before, self.clock);
@@ -280,8 +282,7 @@ impl World {
                     }
                     section.transmits += u64::from(is_media);
                 }
-                Output::Event(event) => { eprintln!("DEBUG {:?} {event:?}", self.now.duration_since(self.began)); }
-                Output::Relay { .. } => {}
+                Output::Relay { .. } | Output::Event(_) => {}
             }
         }
     }

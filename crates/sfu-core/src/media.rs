@@ -135,6 +135,11 @@ impl MediaHalf {
         }
     }
 
+    /// Main and RTX SSRC of each m-line to the client.
+    pub fn ssrcs(&self) -> impl Iterator<Item = (Mid, u32, Option<u32>)> {
+        self.senders.iter().map(|(_, sender)| (sender.line.mid, sender.line.ssrc, sender.line.rtx_ssrc))
+    }
+
     /// The sender of an m-line.
     pub fn sender(&self, mid: Mid) -> Option<u16> {
         self.by_mid.get(&mid).copied()

@@ -266,16 +266,25 @@ impl Peer {
         let sdp: String = sdp.split_inclusive('\n').filter(|line| !line.starts_with("a=candidate:")).collect();
         // str0m's text holds pieces of the SDP, and addresses of our memory.
         let offer = SdpOffer::from_sdp_string(&sdp).map_err(|_| "it does not parse".to_owned())?;
+        self.lend_streams();
         let answer = self.rtc.sdp_api().accept_offer(offer).map_err(|error| match error {
             RtcError::RemoteSdp(text) => text.chars().take(SDP_ERROR_CHARS).collect(),
             _ => "it does not fit what was negotiated".to_owned(),
-        })?;
+        });
+        let answer = match answer {
+            Ok(answer) => answer.to_sdp_string(),
+            Err(error) => {
+                self.take_streams();
+                return Err(error);
+            }
+        };
         if self.local_ufrag() != self.ufrag {
             self.checks = Checks::default();
         }
         self.rtc_dirty = true;
         self.take_negotiated(lines);
-        Ok(answer.to_sdp_string())
+        self.take_streams();
+        Ok(answer)
     }
 
     /// Whether a trickled candidate is one. It is not used: see [`Peer::accept_offer`].

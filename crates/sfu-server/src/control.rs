@@ -258,7 +258,7 @@ mod tests {
         }
         for n in 0..4 {
             for id in [1, 2] {
-                let message = ServerMessage::Pong(Ping { n });
+                let message = Box::new(ServerMessage::Pong(Ping { n }));
                 task.tell(ConnectionId(id), ToSocket::Send { re: None, message });
             }
         }
@@ -282,12 +282,17 @@ mod tests {
         // There is no authoriser: the control plane closes the socket.
         say_hello(&mut task);
         task.carry_out().await;
-        assert!(matches!(reader.try_recv(), Ok(ToSocket::Send { message: ServerMessage::Error(_), .. })));
+        let is_error = |told: &ToSocket| matches!(told, ToSocket::Send { message, .. } if matches!(**message, ServerMessage::Error(_)));
+        assert!(reader.try_recv().is_ok_and(|told| is_error(&told)));
         assert!(matches!(reader.try_recv(), Ok(ToSocket::Close { .. })));
         say_hello(&mut task);
         task.carry_out().await;
         assert!(reader.try_recv().is_err());
         task.handle_socket(FromSocket::Closed { connection });
         assert_eq!(task.control.counters().refused_closed, 1, "it was heard once");
+    }
+    #[test]
+    fn what_a_socket_is_told_is_small() {
+        assert!(size_of::<ToSocket>() <= 24, "{}: times 32 for each socket", size_of::<ToSocket>());
     }
 }

@@ -27,11 +27,10 @@ impl Engine {
         peer.media.set_wanted(allocation.wanted);
         peer.allocated = estimate;
         for ((subscriber, request), grant) in keys.into_iter().zip(&requests).zip(grants) {
-            // What nobody sends is not held back.
+            // What nobody sends is not held back, but begins small.
             let grant = match (request.wanted, grant) {
                 (Some(_), None) if request.active != 0 => Grant::Paused,
-                (_, Some(layer)) => Grant::Layer(layer),
-                _ => Grant::Unlimited,
+                (_, layer) => Grant::Layer(layer.unwrap_or(0)),
             };
             self.grant(subscriber, grant);
         }

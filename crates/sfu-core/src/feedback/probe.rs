@@ -32,6 +32,8 @@ pub struct Prober {
     state: State,
     tally: Tally,
     bitrate: f64,
+    /// Of this one.
+    parts: u8,
     /// The next one may begin.
     next_us: u64,
     /// Between probes that find nothing.
@@ -75,8 +77,10 @@ struct Tally {
 }
 
 /// Parts and the time between them: 15 ms from the first to the last, a measure that 250 µs ticks can tell, and few
-/// wake-ups.
+/// wake-ups. At low rates there are more, for shapers let some kilobytes through at once, whatever their rate.
 const PARTS: u8 = 4;
+const PARTS_MAX: u8 = 12;
+const BYTES_MIN: f64 = 10_000.0;
 const PART_US: u64 = 5_000;
 /// Packets of a part, or its spread at the receiver says nothing.
 const PART_PACKETS_MIN: u8 = 2;
@@ -92,7 +96,7 @@ const WANTED: f64 = 1.2;
 const RESULT_US: u64 = 1_000_000;
 /// After one that found nothing; doubled each time.
 const INTERVAL_US: u64 = 2_500_000;
-const INTERVAL_MAX_US: u64 = 20_000_000;
+const INTERVAL_MAX_US: u64 = 8_000_000;
 /// ... and after others congested the path for a moment.
 const OTHERS_US: u64 = 1_000_000;
 /// Share of packets that must have arrived (libwebrtc: 80 %).
@@ -110,6 +114,7 @@ impl Default for Prober {
             state: State::Idle,
             tally: Tally::default(),
             bitrate: 0.0,
+            parts: PARTS,
             next_us: 0,
             interval_us: INTERVAL_US,
             interval_before_us: INTERVAL_US,
@@ -131,7 +136,7 @@ impl Prober {
         if now_us < at_us {
             return None;
         }
-        let due = self.bitrate * PART_US as f64 / 8e6 * f64::from(PARTS + 1 - left);
+        let due = self.bitrate * PART_US as f64 / 8e6 * f64::from(self.parts + 1 - left);
         let bytes = (due as u32).saturating_sub(self.tally.sent_bytes);
         self.state = match left - 1 {
             0 => State::Waiting { sent_us: now_us, until_us: now_us + RESULT_US },
@@ -235,7 +240,9 @@ impl Prober {
         self.started = self.started.saturating_add(1);
         self.bitrate = tried.min(WANTED * wanted).min(MAX_BPS);
         self.tally = Tally::default();
-        self.state = State::Sending { left: PARTS, at_us: now_us };
+        let needed = BYTES_MIN * 8e6 / (self.bitrate * PART_US as f64);
+        self.parts = (needed.ceil() as u8).clamp(PARTS, PARTS_MAX);
+        self.state = State::Sending { left: self.parts, at_us: now_us };
     }
 }
 

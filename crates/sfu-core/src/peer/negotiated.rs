@@ -48,6 +48,25 @@ impl Peer {
         self.media.set_lines(receive_lines, sender_lines);
     }
 
+    /// Gives str0m the outgoing streams that it chose before, so that it chooses the same again. It only has them while it
+    /// makes an answer: each costs it some 7 KB for retransmission, sender reports and statistics, which are not its
+    /// business.
+    pub(super) fn lend_streams(&mut self) {
+        for (mid, ssrc, rtx) in self.media.ssrcs() {
+            let mid = mid.as_str().into();
+            if self.rtc.media(mid).is_some() {
+                self.rtc.direct_api().declare_stream_tx(ssrc.into(), rtx.map(Into::into), mid, None);
+            }
+        }
+    }
+
+    /// The opposite of [`Peer::lend_streams`].
+    pub(super) fn take_streams(&mut self) {
+        for (_, ssrc, _) in self.media.ssrcs() {
+            self.rtc.direct_api().remove_stream_tx(ssrc.into());
+        }
+    }
+
     /// What str0m chose, and told the client, for what goes to it on this m-line.
     fn ssrcs_to_client(&mut self, mid: Mid) -> Option<(u32, Option<u32>)> {
         let mut direct = self.rtc.direct_api();

@@ -2,6 +2,7 @@
 //! that holds the limits ([`Connection`]). axum does the handshake; the socket itself is made here, so that its frames can
 //! be counted beneath it ([`Metered`]).
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{self, Utf8Bytes};
 
 use super::error::ApiError;
 use super::frames::Metered;
@@ -29,7 +31,7 @@ use crate::control::{FromSocket, TO_SOCKET_MAX, ToSocket};
 use crate::state::NodeState;
 
 /// The machine answers a message that is too large with an error; this is where we stop reading one that is absurd.
-const FRAME_BYTES_MAX: usize = 2 * focus_signaling::limits::MESSAGE_BYTES_MAX;
+const FRAME_BYTES_MAX: usize = focus_signaling::limits::MESSAGE_BYTES_MAX + 64 * 1024;
 /// What is read at once; each socket has so much for as long as it lives. A larger message gets a buffer of its length.
 const READ_BUFFER: usize = 2 * 1024;
 /// Bytes that tungstenite buffers when the kernel takes no more; a single message may be larger.
@@ -129,12 +131,16 @@ impl Socket {
     }
 
     async fn run(mut self) {
+        let mut last = None;
         while let Ok(deadline) = self.carry_out().await {
             let now = tokio::select! {
-                message = self.socket.next() => {
+                message = next(&mut self.socket, &mut last) => {
                     let now = Instant::now();
                     match message {
-                        Some(Ok(Message::Text(text))) => self.machine.handle_text(now, &text),
+                        Some(Ok(Message::Text(text))) => {
+                            self.machine.handle_text(now, &text);
+                            last = Some(text);
+                        }
                         Some(Ok(Message::Binary(_))) => self.machine.handle_binary(now),
                         // tungstenite answers pings itself. They do not count as a sign of life: a browser cannot send
                         // them, and a proxy may.
@@ -197,6 +203,19 @@ impl Socket {
             Ok(Err(_)) | Err(_) => Err(Gone),
         }
     }
+}
+
+/// The next message. The memory of the `last` one is let go of only when tungstenite has made itself another buffer: if
+/// it were free at once, tungstenite would read into it again, and each socket would keep the room of its longest offer.
+fn next(
+    socket: &mut WebSocketStream<Metered<TokioIo<Upgraded>>>,
+    last: &mut Option<Utf8Bytes>,
+) -> impl Future<Output = Option<Result<Message, tungstenite::Error>>> {
+    poll_fn(move |context| {
+        let polled = socket.poll_next_unpin(context);
+        *last = None;
+        polled
+    })
 }
 
 async fn sleep_until(deadline: Option<Instant>) {
