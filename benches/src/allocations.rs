@@ -32,11 +32,14 @@ pub fn places() -> Vec<(u64, String)> {
 fn take_down(name: &'static str) {
     // What follows allocates.
     TRACED.set(None);
+    let before = so_far();
     let trace = Backtrace::force_capture().to_string();
-    let ours = trace.lines().filter(|line| line.contains("sfu_core::") || line.contains("str0m::"));
+    let ours = trace.lines().filter(|line| line.contains("sfu_core") || line.contains("str0m"));
     let names = ours.filter_map(|line| line.split_once(": ")).map(|(_, name)| name.trim());
     let place = names.take(FRAMES).fold(name.to_owned(), |place, name| place + " < " + name);
     PLACES.with_borrow_mut(|places| *places.entry(place).or_default() += 1);
+    COUNT.set(before.0);
+    BYTES.set(before.1);
     TRACED.set(Some(name));
 }
 

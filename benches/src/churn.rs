@@ -21,6 +21,9 @@ use crate::server::Server;
 const GROUP_TIMEOUT: Duration = Duration::from_secs(60);
 /// Gauges of `/metrics` that must be where they were.
 const GAUGES: [&str; 5] = ["sfu_sessions", "sfu_participants", "sfu_conferences", "sfu_tracks", "sfu_subscriptions"];
+/// A server keeps the ids of tokens until it would refuse them anyway (two minutes, and leeway): memory that goes by
+/// itself, and is no growth.
+const TOKENS_EXPIRE: Duration = Duration::from_secs(140);
 /// Back to the start within this share.
 const TOLERANCE: f64 = 0.05;
 
@@ -66,7 +69,7 @@ pub fn run(args: &ChurnArgs, cores: Cores) -> Result<()> {
         describe(done, Holdings::of(&server)?, began.elapsed());
     }
     let lasted = began.elapsed();
-    let end = churn.settled(args.settle.into(), start)?;
+    let end = churn.settled(TOKENS_EXPIRE + Duration::from(args.settle), start)?;
     describe(done, end, began.elapsed());
     let growth = |from: u64, to: u64| to as f64 / from as f64 - 1.0;
     let memory = growth(start.bytes, end.bytes);

@@ -20,7 +20,8 @@ use crate::stats::median_by;
 use crate::{allocations, report};
 
 const TICK: Duration = Duration::from_millis(1);
-const WARM_UP: Duration = Duration::from_secs(2);
+/// Until rings and histories have their size, also those of audio.
+const WARM_UP: Duration = Duration::from_secs(4);
 /// Long enough for allocations that only come now and then.
 const ALLOCATIONS_TIME: Duration = Duration::from_secs(3);
 const DRAIN: Duration = Duration::from_millis(200);

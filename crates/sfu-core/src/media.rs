@@ -17,6 +17,7 @@ use crate::id::Mid;
 use crate::io::Kind;
 use crate::keys;
 use crate::receive::{ReceiveLine, Receiver};
+use crate::sdp::OfferedLine;
 use crate::send::history::TICK_MS;
 use crate::send::{Outgoing, Sender, SenderLine};
 use crate::srtp::Session;
@@ -112,7 +113,7 @@ impl MediaHalf {
     }
 
     /// The client negotiated. A sender stays with its SSRC as long as that exists: numbers must not come twice.
-    pub fn set_lines(&mut self, receive: Vec<ReceiveLine>, send: Vec<SenderLine>) {
+    pub fn set_lines(&mut self, now: Instant, receive: Vec<ReceiveLine>, send: Vec<SenderLine>) {
         self.receiver.set_lines(receive);
         self.senders
             .retain(|_, sender| send.iter().any(|line| line.mid == sender.line.mid && line.ssrc == sender.line.ssrc));
@@ -128,6 +129,9 @@ impl MediaHalf {
         }
         let tells = |sender: &Sender| sender.line.active && sender.line.extensions.transport_cc.is_some();
         self.tells_arrivals = self.senders.iter().any(|(_, sender)| tells(sender));
+        if let Some(congestion) = &mut self.congestion {
+            congestion.set_transport_wide(now, self.tells_arrivals);
+        }
         self.by_ssrc.clear();
         for (key, sender) in &self.senders {
             self.by_ssrc.insert(sender.line.ssrc, key as u16);
@@ -138,6 +142,13 @@ impl MediaHalf {
     /// Main and RTX SSRC of each m-line to the client.
     pub fn ssrcs(&self) -> impl Iterator<Item = (Mid, u32, Option<u32>)> {
         self.senders.iter().map(|(_, sender)| (sender.line.mid, sender.line.ssrc, sender.line.rtx_ssrc))
+    }
+
+    /// What was negotiated for m-lines that an offer does not name.
+    pub fn sender_lines_without(&self, lines: &[OfferedLine]) -> Vec<SenderLine> {
+        let named = |mid: Mid| lines.iter().any(|line| line.mid == Some(mid));
+        let lines = self.senders.iter().map(|(_, sender)| &sender.line);
+        lines.filter(|line| !named(line.mid)).cloned().collect()
     }
 
     /// The sender of an m-line.

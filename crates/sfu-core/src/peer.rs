@@ -246,6 +246,16 @@ impl Peer {
         self.update_deadline(now);
     }
 
+    /// Sends what was written to the control half. What that does by the clock waits for
+    /// [`handle_timeout`](Self::handle_timeout): it is no part of forwarding.
+    pub fn send_written(&mut self, now: Instant, batch: &mut Batch, counters: &mut Counters) {
+        if self.rtc_dirty {
+            self.handle_timeout(now, batch, counters);
+        } else {
+            self.update_deadline(now);
+        }
+    }
+
     /// What it waits for, from both halves.
     pub fn update_deadline(&mut self, now: Instant) {
         let media = self.media.deadline(now).map(|at| at.max(now + MEDIA_PAUSE));
@@ -261,7 +271,7 @@ impl Peer {
     }
 
     /// Takes the client's offer. `lines` is what [`sdp::scan`](crate::sdp::scan) read of it.
-    pub fn accept_offer(&mut self, sdp: &str, lines: &[OfferedLine]) -> Result<String, String> {
+    pub fn accept_offer(&mut self, now: Instant, sdp: &str, lines: &[OfferedLine]) -> Result<String, String> {
         // An ICE-lite agent learns addresses from the checks that arrive. What a client claims would only make work.
         let sdp: String = sdp.split_inclusive('\n').filter(|line| !line.starts_with("a=candidate:")).collect();
         // str0m's text holds pieces of the SDP, and addresses of our memory.
@@ -282,7 +292,7 @@ impl Peer {
             self.checks = Checks::default();
         }
         self.rtc_dirty = true;
-        self.take_negotiated(lines);
+        self.take_negotiated(now, lines);
         self.take_streams();
         Ok(answer)
     }

@@ -100,6 +100,16 @@ impl<K: Key> Timers<K> {
         }
     }
 
+    /// How many deadlines are set.
+    pub fn len(&self) -> usize {
+        self.nodes.iter().filter(|node| node.list != NIL).count()
+    }
+
+    /// None is set.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The next that is due. Call it until there is none.
     pub fn poll(&mut self, now: Instant) -> Option<K> {
         let now = self.tick_at(now);

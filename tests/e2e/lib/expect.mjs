@@ -63,7 +63,7 @@ export async function flowing(participants, { ms = 0, during = null, freezeMs = 
         const track = tracks[`${other.name}/${source}`];
         if (!track) problems.push(`${viewer.name} has no ${source} of ${other.name}`);
         else if (track.grown <= 0 || track.longestMs >= freezeMs) {
-          problems.push(`${viewer.name}: ${source} of ${other.name} stood still for ${track.longestMs} ms, grew by ${track.grown} (page blind for ${longestGapMs} ms)`);
+          problems.push(`${viewer.name}: ${source} of ${other.name} stood still for ${track.longestMs} ms, grew by ${track.grown}${track.paused ? ', was paused for want of bandwidth' : ''} (page blind for ${longestGapMs} ms)`);
         } else worst = Math.max(worst, track.longestMs);
       }
     }

@@ -100,9 +100,10 @@ export function instrument() {
       const value = own ? progress(element, own) : 0;
       const known = watched.get(key);
       if (!known) {
-        watched.set(key, { first: value, value, changedAt: now, longestMs: 0, gone: false });
+        watched.set(key, { first: value, value, changedAt: now, longestMs: 0, gone: false, paused: false });
         continue;
       }
+      known.paused ||= element.closest('.starved') !== null;
       if (known.gone || value !== known.value) {
         known.changedAt = now;
         known.value = value;
@@ -139,7 +140,7 @@ export function instrument() {
     /** `{ tracks: { "name/source/kind": longest standstill in ms … }, longestGapMs: how long the page itself did not get to look }`. */
     watched: () => ({
       longestGapMs: Math.round(longestGapMs),
-      tracks: Object.fromEntries([...watched].map(([key, { first, value, longestMs, gone }]) => [key, { longestMs: Math.round(longestMs), grown: value - first, gone }])),
+      tracks: Object.fromEntries([...watched].map(([key, { first, value, longestMs, gone, paused }]) => [key, { longestMs: Math.round(longestMs), grown: value - first, gone, paused }])),
     }),
 
     /** Our own sending side, per encoding. */

@@ -7,7 +7,7 @@ use rand::Rng;
 use rand::distr::{Alphanumeric, SampleString};
 use str0m::IceCreds;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, PeerKey};
 use crate::forward::rewriter::Rewriter;
 use crate::id::{ConferenceId, LinkId, Mid, ParticipantId, PeerId, TrackId};
 use crate::io::{Command, CommandError, DisconnectReason, Event, Kind, Pause, PublishedTrack, Reply, Want};
@@ -160,7 +160,8 @@ impl Engine {
                 return Err(CommandError::TrackExists);
             }
         }
-        match self.with_peer(key, |peer, _, _| peer.accept_offer(sdp, &lines)) {
+        let now = self.now;
+        match self.with_peer(key, |peer, _, _| peer.accept_offer(now, sdp, &lines)) {
             None => Err(CommandError::PeerFailed),
             Some(Err(error)) => Err(CommandError::Sdp(error)),
             Some(Ok(answer)) => {
@@ -168,7 +169,9 @@ impl Engine {
                 self.sync_published(key, published, &lines_by_mid);
                 self.sync_subscribed(key);
                 // Only an m-line that has gone for good loses its numbers: its SSRC went with it.
-                self.parked.retain(|(peer, mid), _| *peer != key || lines_by_mid.contains_key(mid));
+                let media = self.peers.get(key).map(|peer| &peer.media);
+                let lives = |mid: &Mid| media.is_some_and(|media| media.sender(*mid).is_some());
+                self.parked.retain(|(peer, mid), _| *peer != key || lives(mid));
                 self.mark_dirty(key);
                 Ok(Reply::Answer { sdp: answer })
             }
@@ -270,6 +273,7 @@ impl Engine {
         if let Some(occupant) = occupant {
             self.end_subscription(occupant);
         }
+        let Some(sender) = self.peers[peer].media.sender(mid) else { return Err(CommandError::WrongMid(mid)) };
         let rewriter = self.parked.remove(&(peer, mid)).unwrap_or_else(|| {
             Rewriter::new(
                 self.numbers.random_range(0..1 << 14),
@@ -277,7 +281,6 @@ impl Engine {
                 self.numbers.random_range(0..1 << 14),
             )
         });
-        let Some(sender) = self.peers[peer].media.sender(mid) else { return Err(CommandError::WrongMid(mid)) };
         self.peers[peer].media.begin(sender);
         let numbers = (sender, rewriter);
         let subscription = self.subscriptions.insert(Subscription::new((peer, track, mid), kind, want, numbers));
@@ -391,9 +394,7 @@ impl Engine {
         for address in &peer.addresses {
             self.by_address.remove(address);
         }
-        if let Some(scheduled) = peer.scheduled {
-            self.deadlines.remove(&(scheduled, key));
-        }
+        self.deadlines.cancel(PeerKey(key));
         self.dirty.retain(|other| *other != key);
         // The key may be somebody else's before the failed are buried.
         self.failed.retain(|other| *other != key);

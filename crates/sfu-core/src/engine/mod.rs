@@ -31,6 +31,7 @@ use crate::media::Scratch;
 use crate::peer::{Peer, PeerEvent};
 use crate::stats::Counters;
 use crate::subscription::Subscription;
+use crate::timers::{self, Timers};
 use crate::track::{Origin, Track};
 
 /// The rest of a frame is waited for so long. Publishers send the packets of a frame back to back, or paced by
@@ -69,7 +70,7 @@ pub struct Engine {
     conferences: BTreeMap<ConferenceId, Conference>,
     /// Subscriptions whose subscribers are to be told something.
     reports_due: BTreeSet<usize>,
-    deadlines: BTreeSet<(Instant, usize)>,
+    deadlines: Timers<PeerKey>,
     keyframe_deadlines: BTreeSet<(Instant, usize, u8)>,
     next_housekeeping: Instant,
     rounds: u32,
@@ -81,6 +82,8 @@ pub struct Engine {
     failed: Vec<usize>,
     batch: Batch,
     scratch: Scratch,
+    /// For the sender reports of one peer: which sender, and its source's clock.
+    clocks: Vec<(u16, Option<SourceClock>)>,
     /// The media datagram that is being opened.
     incoming: Vec<u8>,
     relays: VecDeque<(LinkId, RelayMessage)>,
@@ -113,7 +116,7 @@ impl Engine {
             parked: BTreeMap::new(),
             conferences: BTreeMap::new(),
             reports_due: BTreeSet::new(),
-            deadlines: BTreeSet::new(),
+            deadlines: Timers::new(now),
             keyframe_deadlines: BTreeSet::new(),
             next_housekeeping: now + housekeeping::INTERVAL,
             rounds: 0,
@@ -123,6 +126,7 @@ impl Engine {
             failed: Vec::new(),
             batch: Batch::default(),
             scratch: Scratch::default(),
+            clocks: Vec::new(),
             incoming: Vec::new(),
             relays: VecDeque::new(),
             events: VecDeque::new(),
@@ -165,10 +169,7 @@ impl Engine {
     /// A deadline came.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = now;
-        while let Some(&(deadline, key)) = self.deadlines.first()
-            && deadline <= now
-        {
-            self.deadlines.remove(&(deadline, key));
+        while let Some(PeerKey(key)) = self.deadlines.poll(now) {
             if let Some(peer) = self.peers.get_mut(key) {
                 (peer.deadline, peer.scheduled) = (None, None);
             }
@@ -225,7 +226,7 @@ impl Engine {
         {
             next = (at, Reason::Keyframe);
         }
-        if let Some(&(at, _)) = self.deadlines.first()
+        if let Some(at) = self.deadlines.next()
             && at < next.0
         {
             next = (at, Reason::Peer);
@@ -312,7 +313,7 @@ impl Engine {
         let work = || {
             peer.dirty = false;
             peer.media.flush(now, tracks, scratch, batch, counters);
-            peer.handle_timeout(now, batch, counters);
+            peer.send_written(now, batch, counters);
         };
         // As in `with_peer`.
         if catch_unwind(AssertUnwindSafe(work)).is_err() {
@@ -330,8 +331,10 @@ impl Engine {
         if peer.media.deadline(now).is_none_or(|at| now < at) {
             return;
         }
+        let mut clocks = std::mem::take(&mut self.clocks);
+        clocks.clear();
         let due = peer.media.reports_due(now);
-        let clocks: Vec<_> = due.into_iter().map(|(sender, of)| (sender, self.clock_of(of.track, of.layer))).collect();
+        clocks.extend(due.map(|(sender, of)| (sender, self.clock_of(of.track, of.layer))));
         let Self { peers, batch, counters, scratch, failed, .. } = self;
         let peer = &mut peers[key];
         let work = || {
@@ -343,6 +346,7 @@ impl Engine {
             peers[key].failed = true;
             failed.push(key);
         }
+        self.clocks = clocks;
     }
 
     /// What the publisher of a layer said last of its clock.
@@ -376,11 +380,10 @@ impl Engine {
         if peer.scheduled == peer.deadline {
             return;
         }
-        if let Some(old) = std::mem::replace(&mut peer.scheduled, peer.deadline) {
-            self.deadlines.remove(&(old, key));
-        }
-        if let Some(deadline) = peer.deadline {
-            self.deadlines.insert((deadline, key));
+        peer.scheduled = peer.deadline;
+        match peer.deadline {
+            Some(deadline) => self.deadlines.set(self.now, PeerKey(key), deadline),
+            None => self.deadlines.cancel(PeerKey(key)),
         }
     }
 
@@ -425,6 +428,16 @@ impl Engine {
             self.events.push_back(Event::AddressRemoved { peer: id, address: old });
         }
         self.events.push_back(Event::AddressAdded { peer: id, address });
+    }
+}
+
+/// The deadline of the peer that has this place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct PeerKey(usize);
+
+impl timers::Key for PeerKey {
+    fn place(self) -> (usize, usize) {
+        (0, self.0)
     }
 }
 

@@ -74,8 +74,23 @@ impl Congestion {
             probe_raised_us: 0,
             path_us: 0,
         };
-        congestion.set_pace();
+        // Of who tells nothing nothing is known, and nothing is held back.
+        if transport_wide {
+            congestion.set_pace();
+        }
         congestion
+    }
+
+    /// The peer negotiated again.
+    pub fn set_transport_wide(&mut self, now: Instant, transport_wide: bool) {
+        if std::mem::replace(&mut self.transport_wide, transport_wide) == transport_wide {
+            return;
+        }
+        self.heard = false;
+        self.begin_path(now);
+        if !transport_wide {
+            self.pacer = Pacer::default();
+        }
     }
 
     /// What would be sent if the path carried everything, in bits per second, with the headroom that the allocator

@@ -25,8 +25,17 @@ pub struct Ring {
     slots_max: usize,
     /// The source that came last, and its highest sequence number.
     highest: Option<(u32, u64)>,
-    /// The newest key frame: source, sequence number of its first packet, arrival.
-    keyframe: Option<(u32, u64, Instant)>,
+    /// The newest key frame.
+    keyframe: Option<Keyframe>,
+}
+
+/// Where a key frame begins. H264 says so in several packets of one picture: parameter sets, then each slice.
+#[derive(Debug, Clone, Copy)]
+struct Keyframe {
+    source: u32,
+    first: u64,
+    timestamp: u32,
+    received: Instant,
 }
 
 impl Ring {
@@ -69,7 +78,7 @@ impl Ring {
 
     /// Sequence numbers of the last key frame and all since, if they may be replayed to one that has seen nothing of them.
     pub fn since_keyframe(&self, now: Instant) -> Option<(u32, RangeInclusive<u64>)> {
-        let (source, first, received) = self.keyframe?;
+        let Keyframe { source, first, received, .. } = self.keyframe?;
         let (of, last) = self.highest?;
         if of != source || now > received + REPLAY_AGE_MAX || last - first >= REPLAY_PACKETS_MAX {
             return None;
@@ -92,8 +101,10 @@ impl Ring {
         if newest {
             self.highest = Some((head.source, head.sequence));
         }
-        if head.keyframe && newest {
-            self.keyframe = Some((head.source, head.sequence, head.received));
+        let same = |known: Keyframe| known.source == head.source && known.timestamp == head.timestamp;
+        if head.keyframe && newest && !self.keyframe.is_some_and(same) {
+            let (source, first, timestamp) = (head.source, head.sequence, head.timestamp);
+            self.keyframe = Some(Keyframe { source, first, timestamp, received: head.received });
         }
         if self.slots.is_empty() {
             self.slots.resize(self.slots_first, None);
@@ -164,7 +175,8 @@ mod tests {
         let start = epoch();
         let mut ring = Ring::new(Kind::Video);
         let put = |ring: &mut Ring, number: u64, keyframe| {
-            assert!(ring.copy_in(head(1, number, keyframe, start), &[0]));
+            let head = Head { timestamp: number as u32, ..head(1, number, keyframe, start) };
+            assert!(ring.copy_in(head, &[0]));
         };
         put(&mut ring, 8, false);
         assert_eq!(ring.since_keyframe(start), None);
@@ -187,6 +199,13 @@ mod tests {
         ring.copy_in(head(2, 201, false, start), &[0]);
         assert_eq!(ring.since_keyframe(start), None, "the source began anew");
         put(&mut ring, 300, true);
+        let slice = Head { timestamp: 300, ..head(1, 301, true, start) };
+        assert!(ring.copy_in(slice, &[0]));
+        assert_eq!(
+            ring.since_keyframe(start),
+            Some((1, 300..=301)),
+            "a picture in several parts begins with its first"
+        );
         ring.forget_keyframe();
         assert_eq!(ring.since_keyframe(start), None);
     }

@@ -70,12 +70,12 @@ impl MediaHalf {
         scratch.lengths.clear();
         while self.congestion.as_ref().is_none_or(|congestion| congestion.may_send(now)) {
             let Some(outgoing) = self.video.pop_front() else { break };
-            self.plan(now, outgoing, scratch);
+            self.plan(now, tracks, outgoing, scratch, counters);
         }
         // A GSO send may end with a shorter datagram: audio comes last.
         let mut audio = std::mem::take(&mut self.audio);
         for outgoing in audio.drain(..) {
-            self.plan(now, outgoing, scratch);
+            self.plan(now, tracks, outgoing, scratch, counters);
         }
         self.audio = audio;
         self.carry_out(now, tracks, scratch, batch, counters);
@@ -84,10 +84,23 @@ impl MediaHalf {
         }
     }
 
-    /// Gives a packet its transport-wide number and its place in this flush.
-    fn plan(&mut self, now: Instant, outgoing: Outgoing, scratch: &mut Scratch) {
+    /// Gives a packet its transport-wide number and its place in this flush. One that is not there any more gets neither:
+    /// its number would be taken for a loss.
+    fn plan(
+        &mut self,
+        now: Instant,
+        tracks: &Slab<Track>,
+        outgoing: Outgoing,
+        scratch: &mut Scratch,
+        counters: &mut Counters,
+    ) {
         let (Some(srtp), Some(congestion)) = (&self.srtp, &mut self.congestion) else { return };
         let Some(sender) = self.senders.get(usize::from(outgoing.sender)) else { return };
+        let ring = ring(tracks, outgoing.track, outgoing.layer);
+        if ring.is_none_or(|ring| ring.get(outgoing.source, outgoing.input).is_none()) {
+            counters.packets_overtaken += 1;
+            return;
+        }
         let length = outgoing.header + outgoing.length + srtp.outbound.profile().rtp_overhead() as u16;
         let transport = match sender.line.extensions.transport_cc {
             Some(_) => congestion.note_sent(now, length),
@@ -156,9 +169,10 @@ impl MediaHalf {
             }
             (entry.sent, entry.flags) = (ticks, entry.flags | flag::AGAIN);
             let entry = *entry;
+            let by_rtx = sender.has_rtx(entry.payload_type);
             let mut sealed = 0;
             batch.append(path.local, path.remote, |out| {
-                sealed = if sender.line.rtx_ssrc.is_some() {
+                sealed = if by_rtx {
                     let bytes = sender.rtx_header_length(&packet.head) + packet.payload.len() + RTX_BYTES;
                     let transport = match sender.line.extensions.transport_cc {
                         Some(_) => congestion.note_sent(now, bytes as u16),
@@ -207,13 +221,11 @@ impl MediaHalf {
         }
     }
 
-    /// Which streams a sender report is due for; empty before its time.
-    pub fn reports_due(&self, now: Instant) -> Vec<(u16, Timeline)> {
-        if self.next_reports.is_none_or(|at| now < at) {
-            return Vec::new();
-        }
-        let due = |(key, sender): (usize, &crate::send::Sender)| Some((key as u16, sender.report_due()?));
-        self.senders.iter().filter_map(due).collect()
+    /// Which streams a sender report is due for; none before its time.
+    pub fn reports_due(&self, now: Instant) -> impl Iterator<Item = (u16, Timeline)> {
+        let due = self.next_reports.is_some_and(|at| at <= now);
+        let senders = due.then(|| self.senders.iter()).into_iter().flatten();
+        senders.filter_map(|(key, sender)| Some((key as u16, sender.report_due()?)))
     }
 
     /// Sends RTCP that is due: sender reports with these clocks, and what the receiver has to say.

@@ -1,6 +1,7 @@
 //! What SDP negotiation came to, in our own terms: read from str0m after each offer, for the media half.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use str0m::format::{CodecSpec, PayloadParams};
 use str0m::media::{Direction, Media, MediaKind};
@@ -16,7 +17,7 @@ use crate::send::SenderLine;
 
 impl Peer {
     /// `lines` is what [`sdp::scan`](crate::sdp::scan) read of the offer that was accepted just now.
-    pub(super) fn take_negotiated(&mut self, lines: &[OfferedLine]) {
+    pub(super) fn take_negotiated(&mut self, now: Instant, lines: &[OfferedLine]) {
         let params: BTreeMap<u8, (Codec, PayloadParams)> = self
             .rtc
             .codec_config()
@@ -45,7 +46,13 @@ impl Peer {
                 sender_lines.push(SenderLine { mid, kind, ssrc, rtx_ssrc, payload_types, extensions, active: sends });
             }
         }
-        self.media.set_lines(receive_lines, sender_lines);
+        // str0m keeps what an offer leaves out, with its SSRC; so must we keep its numbers.
+        for line in self.media.sender_lines_without(lines) {
+            if self.ssrcs_to_client(line.mid) == Some((line.ssrc, line.rtx_ssrc)) {
+                sender_lines.push(SenderLine { active: false, ..line });
+            }
+        }
+        self.media.set_lines(now, receive_lines, sender_lines);
     }
 
     /// Gives str0m the outgoing streams that it chose before, so that it chooses the same again. It only has them while it

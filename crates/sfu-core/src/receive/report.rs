@@ -65,12 +65,19 @@ impl Receiver {
                 }
             }
         }
-        let mut body = Vec::new();
+        let mut body = writer.compound.take_body();
+        let result = self.fill_arrivals(now, writer, &mut body);
+        writer.compound.give_body(body);
+        result
+    }
+
+    fn fill_arrivals(&mut self, now: Instant, writer: &mut Writer<'_>, body: &mut Vec<u8>) -> Result<(), Full> {
         while self.arrivals.deadline().is_some_and(|due| due <= now) {
             writer.needs(FEEDBACK + self.arrivals.length_max())?;
-            if self.arrivals.write(now, &mut body) {
+            if self.arrivals.write(now, body) {
                 let source = self.last.map_or(0, |(_, ssrc)| ssrc);
-                writer.begin(FEEDBACK)?.transport_wide(own_ssrc, source, &body)?;
+                let own_ssrc = writer.own_ssrc;
+                writer.begin(FEEDBACK)?.transport_wide(own_ssrc, source, body)?;
             }
         }
         Ok(())

@@ -116,17 +116,18 @@ impl Writer {
         let first = statuses.iter().take(FEEDBACK_PACKETS_MAX).flatten().next()?;
         let reference = first.div_euclid(REFERENCE_US);
         let mut last = reference * REFERENCE_US;
-        let mut deltas: Vec<Option<i16>> = Vec::with_capacity(statuses.len().min(FEEDBACK_PACKETS_MAX));
-        for status in statuses.iter().take(FEEDBACK_PACKETS_MAX) {
-            let Some(at) = status else {
-                deltas.push(None);
-                continue;
-            };
-            let Ok(delta) = i16::try_from((at - last).div_euclid(DELTA_US)) else { break };
-            // What rounding leaves over goes into the next one.
-            last += i64::from(delta) * DELTA_US;
-            deltas.push(Some(delta));
+        let mut deltas = [None; FEEDBACK_PACKETS_MAX];
+        let mut covered = 0;
+        for (status, place) in statuses.iter().zip(&mut deltas) {
+            if let Some(at) = status {
+                let Ok(delta) = i16::try_from((at - last).div_euclid(DELTA_US)) else { break };
+                // What rounding leaves over goes into the next one.
+                last += i64::from(delta) * DELTA_US;
+                *place = Some(delta);
+            }
+            covered += 1;
         }
+        let deltas = &deltas[..covered];
         body.clear();
         body.extend(base.to_be_bytes());
         body.extend((deltas.len() as u16).to_be_bytes());

@@ -6,6 +6,8 @@ use super::{ReportBlock, SenderInfo, format, kind};
 #[derive(Debug)]
 pub struct Compound {
     bytes: Vec<u8>,
+    /// Where feedback is made whose length is not known before.
+    body: Vec<u8>,
 }
 
 /// With SRTCP's tag and index, IPv6 and UDP it stays under the 1280 bytes that every IPv6 path carries.
@@ -22,7 +24,7 @@ pub struct Full;
 
 impl Default for Compound {
     fn default() -> Self {
-        Self { bytes: Vec::with_capacity(COMPOUND_MAX) }
+        Self { bytes: Vec::with_capacity(COMPOUND_MAX), body: Vec::with_capacity(COMPOUND_MAX) }
     }
 }
 
@@ -36,6 +38,17 @@ impl Compound {
     #[must_use]
     pub fn room(&self) -> usize {
         COMPOUND_MAX - self.bytes.len()
+    }
+
+    /// Memory that is used again, for a message that is made before it is appended. It is to be
+    /// [given back](Self::give_body).
+    #[must_use]
+    pub fn take_body(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.body)
+    }
+
+    pub fn give_body(&mut self, body: Vec<u8>) {
+        self.body = body;
     }
 
     /// Empties it; the memory stays.

@@ -117,6 +117,12 @@ impl Sender {
         self.line.payload_types.iter().find(|(_, other, _)| *other == codec).map(|(number, ..)| *number)
     }
 
+    /// The client takes retransmissions of this payload type.
+    pub fn has_rtx(&self, payload_type: u8) -> bool {
+        let known = |(number, _, rtx): &(u8, Codec, Option<u8>)| *number == payload_type && rtx.is_some();
+        self.line.rtx_ssrc.is_some() && self.line.payload_types.iter().any(known)
+    }
+
     /// Highest sequence number sent.
     pub fn highest(&self) -> u64 {
         self.highest

@@ -27,7 +27,10 @@ pub(super) struct Index {
 }
 
 pub(super) enum Cipher {
-    Gcm { key: LessSafeKey, salt: [u8; 12] },
+    Gcm {
+        key: LessSafeKey,
+        salt: [u8; 12],
+    },
     /// Apart, for it is three times as large and hardly used.
     Counter(Box<Counter>),
 }
