@@ -84,6 +84,7 @@ impl Client {
         };
         let subscription = &mut self.subscriptions[index];
         let sequence = subscription.sequences.extend(packet.sequence);
+        subscription.note_arrival(now);
         self.received += 1;
         let sampled = !subscription.is_known() || self.received.is_multiple_of(DECRYPT_ONE_IN);
         if sampled && !self.heads_only {

@@ -2,9 +2,13 @@
 //! the publisher's number and the time it was sent.
 
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use super::rtp::Extender;
 use crate::payload::Payload;
+
+/// A stream that was silent for so long may have been paused: its next packet is looked at anew.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// What a receiver holds against a server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,6 +52,7 @@ pub struct Subscription {
     pub last_report: Option<(u32, u64)>,
     /// Extended sequence number minus the publisher's number, once a packet was decrypted.
     offset: Option<i64>,
+    last_at: Option<Instant>,
     /// A bit for each number of the publisher.
     seen: Vec<u64>,
 }
@@ -63,12 +68,20 @@ impl Subscription {
             sequences: Extender::default(),
             last_report: None,
             offset: None,
+            last_at: None,
             seen: Vec::new(),
         }
     }
 
     pub fn is_known(&self) -> bool {
         self.offset.is_some()
+    }
+
+    /// A packet came. After a pause, sequence numbers go on where they stopped, while the publisher's went on.
+    pub fn note_arrival(&mut self, now: Instant) {
+        if self.last_at.replace(now).is_some_and(|last| now >= last + PAUSE) {
+            self.offset = None;
+        }
     }
 
     /// A decrypted packet.
@@ -130,5 +143,25 @@ mod tests {
         subscription.handle_mark(1004, mark(105), &mut faults);
         subscription.handle_mark(1004, Payload { publisher: 5, ..mark(104) }, &mut faults);
         assert_eq!(faults.misplaced, 2);
+    }
+
+    #[test]
+    fn a_pause_leaves_numbers_out_and_is_no_fault() {
+        let mut subscription = Subscription::new(1, "0".into(), false);
+        subscription.publisher = Some(4);
+        let mut faults = Faults::default();
+        let start = Instant::now();
+        for (at, sequence, number) in [(0, 50, 0), (40, 51, 1), (1000, 52, 25), (1040, 53, 26)] {
+            subscription.note_arrival(start + Duration::from_millis(at));
+            if !subscription.is_known() {
+                subscription.handle_mark(sequence, Payload { publisher: 4, number, stamp: 0 }, &mut faults);
+            }
+            subscription.count(sequence, &mut faults);
+        }
+        assert_eq!(faults, Faults::default());
+        assert_eq!(subscription.missing(0..27).count(), 23);
+        // Without a pause the same is a fault.
+        subscription.handle_mark(54, Payload { publisher: 4, number: 30, stamp: 0 }, &mut faults);
+        assert_eq!(faults.misplaced, 1);
     }
 }

@@ -22,8 +22,12 @@ use crate::send::history::TICK_MS;
 use crate::send::{Outgoing, Sender, SenderLine};
 use crate::srtp::Session;
 
-/// Packets that wait to leave at the next flush. Two turns of a full room at most; what is beyond is lost, and counted.
-const QUEUE_MAX: usize = 4096;
+/// Video packets that wait for the pacer: two seconds of 20 Mbit/s. What is older has left its ring.
+const VIDEO_QUEUE_MAX: usize = 4096;
+/// Sound waits for nothing but the flush: a turn's worth of a room that speaks all at once.
+const AUDIO_QUEUE_MAX: usize = 1024;
+/// Room that an empty queue keeps.
+const QUEUE_KEPT: usize = 64;
 /// Requests for retransmission that wait for the next flush.
 const NACKS_MAX: usize = 512;
 /// Sender reports: once a second while there is something to report (RFC 3550 §6.2 allows less than 5 s for sessions
@@ -171,16 +175,33 @@ impl MediaHalf {
         f32::from(worst) / 256.0
     }
 
-    /// `false`: it is full.
+    /// `false`: it was full, and something is lost; of video the oldest.
     pub fn push(&mut self, kind: Kind, outgoing: Outgoing) -> bool {
-        if self.video.len() + self.audio.len() >= QUEUE_MAX {
-            return false;
-        }
         match kind {
-            Kind::Video => self.video.push_back(outgoing),
-            Kind::Audio => self.audio.push(outgoing),
+            Kind::Video => {
+                let full = self.video.len() >= VIDEO_QUEUE_MAX;
+                if full {
+                    self.video.pop_front();
+                }
+                self.video.push_back(outgoing);
+                !full
+            }
+            Kind::Audio if self.audio.len() >= AUDIO_QUEUE_MAX => false,
+            Kind::Audio => {
+                self.audio.push(outgoing);
+                true
+            }
         }
-        true
+    }
+
+    /// Gives memory back that a burst took.
+    pub fn rest(&mut self) {
+        if self.video.is_empty() && self.video.capacity() > QUEUE_KEPT {
+            self.video.shrink_to(QUEUE_KEPT);
+        }
+        if self.audio.is_empty() && self.audio.capacity() > QUEUE_KEPT {
+            self.audio.shrink_to(QUEUE_KEPT);
+        }
     }
 
     /// Another track comes on this m-line, or none: what waits of the old one does not leave any more.

@@ -416,3 +416,6 @@ impl Peer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

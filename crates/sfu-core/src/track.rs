@@ -50,6 +50,8 @@ pub struct Layer {
     pub highest: Option<(u32, u64)>,
     pub gate: KeyframeGate,
     pub ring: Ring,
+    /// The present frame comes piece by piece.
+    pub trickles: bool,
     pub meter: Meter,
     /// What the publisher's engine measured, of a layer that does not come here.
     pub told_bitrate: u32,
@@ -165,6 +167,7 @@ impl Layer {
             highest: None,
             gate: KeyframeGate::default(),
             ring,
+            trickles: false,
             meter: Meter::default(),
             told_bitrate: 0,
             clock: None,

@@ -13,7 +13,7 @@ use crate::id::{ConferenceId, LinkId, Mid, ParticipantId, PeerId, TrackId};
 use crate::io::{Command, CommandError, DisconnectReason, Event, Kind, Pause, PublishedTrack, Reply, Want};
 use crate::peer::Peer;
 use crate::sdp::{self, OfferedLine};
-use crate::subscription::Subscription;
+use crate::subscription::{Grant, Subscription};
 use crate::track::{Origin, Track};
 
 use std::time::Instant;
@@ -283,7 +283,12 @@ impl Engine {
         });
         self.peers[peer].media.begin(sender);
         let numbers = (sender, rewriter);
-        let subscription = self.subscriptions.insert(Subscription::new((peer, track, mid), kind, want, numbers));
+        let mut subscription = Subscription::new((peer, track, mid), kind, want, numbers);
+        if self.peers[peer].media.limit().is_some() {
+            // Nothing before it has its share.
+            subscription.granted = Grant::Paused;
+        }
+        let subscription = self.subscriptions.insert(subscription);
         self.tracks[track].subscribers.push(subscription);
         self.peers[peer].subscriptions.insert(mid, subscription);
         self.retarget_one(subscription);

@@ -85,6 +85,11 @@ impl Engine {
     fn look_at_layers(&mut self) {
         let keys: Vec<usize> = self.tracks.iter().map(|(key, _)| key).collect();
         let now = self.now;
+        for (_, track) in &mut self.tracks {
+            let muted = track.muted;
+            track.layers.iter_mut().filter(|l| muted || !l.is_active(now)).for_each(|layer| layer.ring.rest());
+        }
+        self.peers.iter_mut().for_each(|(_, peer)| peer.media.rest());
         for key in keys {
             match self.tracks[key].origin {
                 Origin::Peer { .. } => {

@@ -242,15 +242,22 @@ impl Engine {
             return Some(until);
         }
         self.hold = None;
-        self.open_frames.clear();
+        // Its publisher sends frames piece by piece: the rest of this one is not waited for again.
+        for (track, layer) in self.open_frames.drain(..) {
+            if let Some(layer) = self.tracks.get_mut(track).and_then(|track| track.layers.get_mut(layer)) {
+                layer.trickles = true;
+            }
+        }
         None
     }
 
     /// A video packet is to leave for so many subscribers.
     pub(super) fn note_frame(&mut self, track: usize, layer: usize, ends: bool, subscribers: usize) {
+        let trickles = &mut self.tracks[track].layers[layer].trickles;
         if ends {
+            *trickles = false;
             self.open_frames.retain(|open| *open != (track, layer));
-        } else if subscribers >= HOLD_SUBSCRIBERS && self.open_frames.len() < OPEN_FRAMES_MAX {
+        } else if !*trickles && subscribers >= HOLD_SUBSCRIBERS && self.open_frames.len() < OPEN_FRAMES_MAX {
             if !self.open_frames.contains(&(track, layer)) {
                 self.open_frames.push((track, layer));
             }

@@ -69,6 +69,8 @@ pub struct Estimator {
     updated_us: u64,
     backed_off_us: u64,
     yielded_us: u64,
+    /// The path was full beyond doubt.
+    full_us: u64,
     feedback_us: u64,
     /// The newest packet that this feedback told of.
     newest_us: u64,
@@ -89,6 +91,7 @@ impl Default for Estimator {
             updated_us: 0,
             backed_off_us: 0,
             yielded_us: 0,
+            full_us: 0,
             feedback_us: 0,
             newest_us: 0,
         }
@@ -117,6 +120,12 @@ impl Estimator {
     /// When it last went down because of congestion; 0: never.
     pub fn backed_off_us(&self) -> u64 {
         self.backed_off_us
+    }
+
+    /// When the path was full beyond doubt: a queue that no scheduler makes, or loss that followed what was sent. A growing
+    /// queue alone may also be a receiver that had no time.
+    pub fn full_us(&self) -> u64 {
+        self.full_us
     }
 
     /// Whether that was our doing, as far as can be told.
@@ -159,10 +168,14 @@ impl Estimator {
         self.updated_us = now_us;
         let response_us = u64::from(self.rtt_us) + RESPONSE_US;
         let rested = now_us >= self.backed_off_us + response_us;
+        if self.severe() {
+            self.full_us = now_us;
+        }
         if self.usage == Usage::Over && (rested || self.severe()) {
             self.back_off(now_us);
         } else if let Some(share) = self.loss.excess() {
             if rested {
+                self.full_us = now_us;
                 self.estimate = self.loss.cut(now_us, share, self.estimate);
                 self.ceiling = self.arrived.recent().or(self.ceiling);
                 self.backed_off_us = now_us;

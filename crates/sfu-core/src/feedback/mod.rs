@@ -173,6 +173,7 @@ impl Congestion {
         self.estimator = Estimator::default();
         self.estimator.begin(now_us);
         self.prober = Prober::default();
+        self.pacer = Pacer::default();
         (self.silent, self.probe_raised_us, self.path_us) = (false, 0, now_us);
         self.set_pace();
     }
@@ -222,8 +223,8 @@ impl Congestion {
     /// only what is known, and the path may carry far more.
     #[must_use]
     pub fn is_congested(&self, now: Instant) -> bool {
-        let backed_off = self.estimator.backed_off_us();
-        self.silent || backed_off != 0 && self.micros(now) < backed_off + CONGESTED_US
+        let full = self.estimator.full_us();
+        self.silent || full != 0 && self.micros(now) < full + CONGESTED_US
     }
 
     /// What the path carries, in bits per second.

@@ -22,6 +22,8 @@ const BURST_MIN_BYTES: u64 = 12_000;
 /// A link that carried bursts this fast is not worth pacing for.
 const UNLIMITED_BPS: u64 = 40_000_000;
 const FRACTION: u64 = 1024;
+/// What was sent without asking (sound, retransmissions) holds video back no longer than this, whatever the rate was then.
+const DEBT_MAX_US: u64 = 500_000;
 
 impl Pacer {
     /// `estimate_bps`: what the path carries. `burst_bps`: how fast whole bursts came through lately, 0 if unknown.
@@ -47,7 +49,8 @@ impl Pacer {
     #[inline]
     pub fn spend(&mut self, now_us: u64, bytes: u16) {
         if self.per_byte != 0 {
-            self.drained_at = self.drained_at.max(now_us * FRACTION) + u64::from(bytes) * u64::from(self.per_byte);
+            let drained_at = self.drained_at.max(now_us * FRACTION) + u64::from(bytes) * u64::from(self.per_byte);
+            self.drained_at = drained_at.min((now_us + DEBT_MAX_US) * FRACTION);
         }
     }
 

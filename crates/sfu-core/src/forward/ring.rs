@@ -80,11 +80,19 @@ impl Ring {
     pub fn since_keyframe(&self, now: Instant) -> Option<(u32, RangeInclusive<u64>)> {
         let Keyframe { source, first, received, .. } = self.keyframe?;
         let (of, last) = self.highest?;
-        if of != source || now > received + REPLAY_AGE_MAX || last - first >= REPLAY_PACKETS_MAX {
+        let young = now <= received + REPLAY_AGE_MAX;
+        if of != source || !young || last.checked_sub(first)? >= REPLAY_PACKETS_MAX {
             return None;
         }
         let range = first..=last;
         range.clone().all(|sequence| self.get(source, sequence as u32).is_some()).then_some((source, range))
+    }
+
+    /// Nothing comes any more: its memory is given back. Numbers that were there do not come again, so nothing that was
+    /// sent can be written differently.
+    pub fn rest(&mut self) {
+        self.slots = Vec::new();
+        self.keyframe = None;
     }
 
     /// What came so far is not to be replayed: it was muted since, or is under an older media key.
@@ -92,14 +100,24 @@ impl Ring {
         self.keyframe = None;
     }
 
-    /// `None` if it is kept already: what was sent of it may be sent again, and must then be the same.
+    /// `None` if it is kept already, or was, or comes too late: what was sent of it may be sent again, and must then be
+    /// the same.
     fn place(&mut self, head: &Head) -> Option<usize> {
-        if self.get(head.source, head.sequence as u32).is_some() {
+        if let Some((source, highest)) = self.highest
+            && source == head.source
+            && head.sequence + self.slots_max as u64 <= highest
+        {
+            return None;
+        }
+        let slot = self.slots.get(head.sequence as usize & self.slots.len().wrapping_sub(1));
+        let newer = |old: &Packet| old.head.source == head.source && old.head.sequence >= head.sequence;
+        if slot.and_then(Option::as_ref).is_some_and(newer) {
             return None;
         }
         let newest = self.highest.is_none_or(|(source, highest)| source != head.source || head.sequence > highest);
         if newest {
             self.highest = Some((head.source, head.sequence));
+            self.keyframe = self.keyframe.filter(|known| known.source == head.source);
         }
         let same = |known: Keyframe| known.source == head.source && known.timestamp == head.timestamp;
         if head.keyframe && newest && !self.keyframe.is_some_and(same) {
@@ -168,6 +186,23 @@ mod tests {
         let held = ring.get(1, 2999).expect("young").clone();
         ring.copy_in(head(1, 2999 + 512, false, start + Duration::from_secs(9)), &[1]);
         assert_eq!(*held.payload, 2999u64.to_be_bytes(), "one that somebody holds is not written over");
+    }
+
+    /// What was sent may be sent again, and must then be the same: no number gets another payload, not even later.
+    #[test]
+    fn a_number_is_taken_once() {
+        let start = epoch();
+        let mut ring = Ring::new(Kind::Audio);
+        let put = |ring: &mut Ring, number: u64, bytes: &[u8]| ring.copy_in(head(1, number, false, start), bytes);
+        assert!(put(&mut ring, 100, b"first") && !put(&mut ring, 100, b"other"));
+        assert!(put(&mut ring, 164, b"x"));
+        assert!(!put(&mut ring, 100, b"other"), "its slot is a newer one's");
+        assert!(put(&mut ring, 101, b"late") && !put(&mut ring, 99, b"too late"));
+        assert!(ring.copy_in(head(2, 5, false, start), b"anew"));
+        assert!(ring.copy_in(head(1, 150, true, start), b"back"), "the source came back");
+        assert_eq!(ring.since_keyframe(start), Some((1, 150..=150)));
+        assert!(ring.copy_in(head(2, 6, false, start), b"again") && ring.copy_in(head(1, 120, false, start), b"lower"));
+        assert_eq!(ring.since_keyframe(start), None);
     }
 
     #[test]

@@ -130,7 +130,8 @@ impl MediaHalf {
                 counters.packets_overtaken += 1;
                 continue;
             };
-            let padding = (padded - length) as u8;
+            // A packet of nothing but padding stays one.
+            let padding = ((padded - length) as u8).max(u8::from(packet.payload.is_empty()));
             let mut sealed = 0;
             batch.append(path.local, path.remote, |out| {
                 sealed = sender.seal(&srtp.outbound, packet, outgoing, (ticks, *transport, padding), out);

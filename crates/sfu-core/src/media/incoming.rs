@@ -9,6 +9,8 @@ use crate::stats::Counters;
 
 /// Key-frame requests that one compound packet may make.
 const ASKS_MAX: usize = 32;
+/// Transport-wide feedback messages that are read of one datagram: each tells of up to 4096 packets in 20 bytes.
+const FEEDBACK_MAX: usize = 4;
 /// A smoothed round-trip time follows the measured one by this share (RFC 6298 §2: 1/8).
 const RTT_SHARE: u32 = 8;
 
@@ -37,7 +39,12 @@ impl MediaHalf {
         // The least of all blocks: each rounds, and one that waited in a queue says nothing of the path. In whatever order
         // they stand, the result is the same.
         let mut rtt: Option<Duration> = None;
+        let mut feedback = 0;
         let whole = read(&datagram[..length], |message| {
+            feedback += usize::from(matches!(message, Message::TransportWide(_)));
+            if feedback > FEEDBACK_MAX {
+                return;
+            }
             if let Some(measured) = self.handle_message(now, message, counters) {
                 rtt = Some(rtt.map_or(measured, |least| least.min(measured)));
             }

@@ -154,8 +154,8 @@ impl Receiver {
             return None;
         };
         if payload.is_empty() {
+            // It has a number, and subscribers would miss that.
             counters.padding += 1;
-            return None;
         }
         if payload.len() > PAYLOAD_MAX {
             counters.oversized += 1;

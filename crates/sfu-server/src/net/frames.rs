@@ -49,20 +49,42 @@ impl Headers {
 
     /// The payload's length, once the header is complete.
     fn complete(&self) -> Option<u64> {
-        let mask = if self.header[1] & MASKED == 0 { 0 } else { 4 };
-        let (length, size) = match self.header[1] & !MASKED {
-            126 => (u64::from(u16::from_be_bytes([self.header[2], self.header[3]])), 4),
+        let length = match self.header[1] & !MASKED {
+            126 => u64::from(u16::from_be_bytes([self.header[2], self.header[3]])),
             127 => {
                 let [_, _, length @ .., _, _, _, _] = self.header;
-                (u64::from_be_bytes(length), 10)
+                u64::from_be_bytes(length)
             }
-            short => (u64::from(short), 2),
+            short => u64::from(short),
         };
-        (self.have >= 2 && self.have == size + mask).then_some(length)
+        (self.have == self.size()).then_some(length)
+    }
+
+    /// Bytes of this header, as far as is known.
+    fn size(&self) -> usize {
+        if self.have < 2 {
+            return 2;
+        }
+        let mask = if self.header[1] & MASKED == 0 { 0 } else { 4 };
+        mask + match self.header[1] & !MASKED {
+            126 => 4,
+            127 => 10,
+            _ => 2,
+        }
+    }
+
+    /// Bytes to the end of what has begun: a header or a payload.
+    fn wanted(&self) -> usize {
+        match usize::try_from(self.payload) {
+            Ok(0) => self.size() - self.have,
+            Ok(payload) => payload,
+            Err(_) => usize::MAX,
+        }
     }
 }
 
-/// A stream whose reader hears nothing more once there were too many frames.
+/// A stream whose reader hears nothing more once there were too many frames. A header and a payload come each by itself:
+/// so the reader has room for just the payload when it comes, and not for one and a half.
 pub(super) struct Metered<S> {
     stream: S,
     headers: Headers,
@@ -93,9 +115,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
             // Nobody waits for this: the socket is being closed.
             return Poll::Pending;
         }
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
-        let frames = this.headers.count(&buffer.filled()[before..]);
+        let room = this.headers.wanted().min(buffer.remaining());
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(room));
+        ready!(Pin::new(&mut this.stream).poll_read(cx, &mut part))?;
+        let frames = this.headers.count(part.filled());
+        let came = part.filled().len();
+        buffer.advance(came);
         if frames > 0 && this.is_excess(Instant::now(), frames) {
             this.excess = true;
             this.tell.notify_one();
@@ -120,6 +145,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt as _;
+
     use super::*;
 
     /// A masked frame.
@@ -156,6 +183,19 @@ mod tests {
             let mut headers = Headers::default();
             assert_eq!(bytes.chunks(cut).map(|chunk| headers.count(chunk)).sum::<u32>(), 8 * 4, "cut at {cut}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_payload_comes_by_itself() {
+        let payloads = [1, 125, 126, 65_536];
+        let stream = payloads.map(|payload| frame(FINAL | TEXT, payload)).concat();
+        let mut metered = Metered::new(&*stream, Arc::default());
+        let mut buffer = vec![0; 1 << 17];
+        let mut parts = Vec::new();
+        while let Ok(length @ 1..) = metered.read(&mut buffer).await {
+            parts.push(length);
+        }
+        assert_eq!(parts, [2, 4, 1, 2, 4, 125, 2, 6, 126, 2, 12, 65_536]);
     }
 
     #[test]

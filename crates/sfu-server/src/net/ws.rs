@@ -19,8 +19,10 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{self, Utf8Bytes};
+use tokio_tungstenite::tungstenite::{self, Bytes, Utf8Bytes};
 
 use super::error::ApiError;
 use super::frames::Metered;
@@ -34,6 +36,9 @@ use crate::state::NodeState;
 const FRAME_BYTES_MAX: usize = focus_signaling::limits::MESSAGE_BYTES_MAX + 64 * 1024;
 /// What is read at once; each socket has so much for as long as it lives. A larger message gets a buffer of its length.
 const READ_BUFFER: usize = 2 * 1024;
+/// Longer texts are sent in fragments (RFC 6455 §5.4) of so many bytes: tungstenite keeps room for the longest frame that
+/// it ever sent.
+const FRAGMENT: usize = 2 * 1024;
 /// Bytes that tungstenite buffers when the kernel takes no more; a single message may be larger.
 const WRITE_BUFFER_MAX: usize = 8 * 1024 * 1024;
 /// A client that takes nothing for so long is gone, or reads too slowly to be in a call.
@@ -198,7 +203,22 @@ impl Socket {
     }
 
     async fn write(&mut self, message: Message) -> Result<(), Gone> {
-        match tokio::time::timeout(WRITE_TIMEOUT, self.socket.send(message)).await {
+        let sent = async {
+            match message {
+                Message::Text(text) if text.len() > FRAGMENT => {
+                    let (text, mut code) = (Bytes::from(text), Data::Text);
+                    for start in (0..text.len()).step_by(FRAGMENT) {
+                        let end = text.len().min(start + FRAGMENT);
+                        let frame = Frame::message(text.slice(start..end), OpCode::Data(code), end == text.len());
+                        self.socket.send(Message::Frame(frame)).await?;
+                        code = Data::Continue;
+                    }
+                    Ok(())
+                }
+                message => self.socket.send(message).await,
+            }
+        };
+        match tokio::time::timeout(WRITE_TIMEOUT, sent).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Gone),
         }

@@ -99,9 +99,11 @@ fn a_nack_storm_is_bounded() {
 }
 
 #[test]
-fn padding_is_dropped_quietly_but_counts() {
+fn padding_is_no_loss() {
     let mut world = started(1);
-    assert_eq!(world.send(&Sent::new(1, 2, VP8, b"").padding(200).transport(7)), None);
+    let empty =
+        world.send(&Sent::new(1, 2, VP8, b"").padding(200).transport(7)).expect("its number must not be missed");
+    assert!(empty.payload.is_empty());
     assert_eq!(world.send(&Sent::new(2, 1, VP8_RTX, b"").padding(200).transport(8)), None);
     assert_eq!(world.counters.padding, 2);
     assert!(world.send(&Sent::new(1, 3, VP8, b"x")).is_some());
