@@ -14,7 +14,7 @@ use libfuzzer_sys::fuzz_target;
 use sfu_core::{
     codec::{Codec, CodecName},
     forward::rewriter::{Numbers, Rewriter},
-    io::{Extensions, Packet},
+    io::{Extensions, Head},
     rtp::{
         self,
         header::{Fixed, Header, HeaderWriter},
@@ -92,7 +92,7 @@ fn rewrite(data: &[u8]) {
             vp8: (codec == CodecName::Vp8).then(|| vp8::Descriptor::parse(payload)).flatten(),
         };
         if flags & 8 != 0 {
-            rewriter.switch(now, &packet, Duration::from_millis(u64::from(flags) * 5));
+            rewriter.switch(now, &packet, Duration::from_millis(u64::from(*flags) * 5));
         }
         let follows = rewriter.follows(&packet);
         let Some(numbers) = rewriter.rewrite(now, &packet) else { continue };

@@ -66,7 +66,8 @@ impl SmallId {
     const MAX: usize = 16;
 
     fn new(text: &str) -> Option<Self> {
-        let token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`{|}~".contains(b);
+        // What str0m keeps as it is; it makes all else one character, and two ids might become one.
+        let token = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
         if text.is_empty() || text.len() > Self::MAX || !text.as_bytes().iter().all(token) {
             return None;
         }
@@ -83,7 +84,7 @@ impl SmallId {
 macro_rules! small_id {
     ($name:ident) => {
         impl $name {
-            /// `None` if it is empty, longer than 16 bytes, or holds anything but RFC 4566 token characters.
+            /// `None` if it is empty, longer than 16 bytes, or holds anything but letters, digits and `_`.
             pub fn new(text: &str) -> Option<Self> {
                 SmallId::new(text).map(Self)
             }

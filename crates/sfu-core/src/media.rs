@@ -17,7 +17,6 @@ use crate::id::Mid;
 use crate::io::Kind;
 use crate::keys;
 use crate::receive::{ReceiveLine, Receiver};
-use crate::sdp::OfferedLine;
 use crate::send::history::TICK_MS;
 use crate::send::{Outgoing, Sender, SenderLine};
 use crate::srtp::Session;
@@ -108,6 +107,8 @@ impl MediaHalf {
     /// The handshake is through; `false` if its keys are of no use.
     pub fn take_keys(&mut self) -> bool {
         match self.keys.session() {
+            // A second session of the same keys would begin its numbers anew.
+            _ if self.srtp.is_some() => true,
             Some(Ok(session)) => {
                 self.srtp = Some(Box::new(session));
                 true
@@ -148,11 +149,9 @@ impl MediaHalf {
         self.senders.iter().map(|(_, sender)| (sender.line.mid, sender.line.ssrc, sender.line.rtx_ssrc))
     }
 
-    /// What was negotiated for m-lines that an offer does not name.
-    pub fn sender_lines_without(&self, lines: &[OfferedLine]) -> Vec<SenderLine> {
-        let named = |mid: Mid| lines.iter().any(|line| line.mid == Some(mid));
-        let lines = self.senders.iter().map(|(_, sender)| &sender.line);
-        lines.filter(|line| !named(line.mid)).cloned().collect()
+    /// What was negotiated, for each sender.
+    pub fn sender_lines(&self) -> Vec<SenderLine> {
+        self.senders.iter().map(|(_, sender)| sender.line.clone()).collect()
     }
 
     /// The sender of an m-line.
@@ -224,7 +223,8 @@ impl MediaHalf {
 
     /// The path showed lately that it carries no more.
     pub fn is_congested(&self, now: Instant) -> bool {
-        self.told_remb || self.congestion.as_ref().is_some_and(|congestion| congestion.is_congested(now))
+        !self.tells_arrivals && self.told_remb
+            || self.congestion.as_ref().is_some_and(|congestion| congestion.is_congested(now))
     }
 
     /// The client is reached there from now on.

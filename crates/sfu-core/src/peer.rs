@@ -276,7 +276,7 @@ impl Peer {
         let sdp: String = sdp.split_inclusive('\n').filter(|line| !line.starts_with("a=candidate:")).collect();
         // str0m's text holds pieces of the SDP, and addresses of our memory.
         let offer = SdpOffer::from_sdp_string(&sdp).map_err(|_| "it does not parse".to_owned())?;
-        self.lend_streams();
+        let lent = self.lend_streams();
         let answer = self.rtc.sdp_api().accept_offer(offer).map_err(|error| match error {
             RtcError::RemoteSdp(text) => text.chars().take(SDP_ERROR_CHARS).collect(),
             _ => "it does not fit what was negotiated".to_owned(),
@@ -284,7 +284,7 @@ impl Peer {
         let answer = match answer {
             Ok(answer) => answer.to_sdp_string(),
             Err(error) => {
-                self.take_streams();
+                self.take_streams(lent);
                 return Err(error);
             }
         };
@@ -293,7 +293,7 @@ impl Peer {
         }
         self.rtc_dirty = true;
         self.take_negotiated(now, lines);
-        self.take_streams();
+        self.take_streams(lent);
         Ok(answer)
     }
 

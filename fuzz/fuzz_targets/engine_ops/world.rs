@@ -12,7 +12,8 @@ use sfu_core::{
     codec::{Codec, CodecName},
     demux::{self, Class},
     engine::Gauges,
-    io::{Extensions, LayerInfo, Packet},
+    io::{Extensions, Head, LayerInfo, Packet},
+    rtp::vp8,
 };
 use sfu_testkit::dtls::insecure_provider;
 use str0m::media::{Direction, MediaKind};
@@ -414,5 +415,6 @@ fn layer_info(layer: &RelayedLayer) -> LayerInfo {
         width: layer.width.into(),
         height: layer.height.into(),
         active: layer.active,
+        bitrate: u32::from(layer.width) * 1000,
     }
 }

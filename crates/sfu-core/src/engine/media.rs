@@ -128,8 +128,12 @@ impl Engine {
             return;
         }
         let state = &mut track.layers[layer];
-        let woke = !state.is_active(now);
-        state.last_packet = Some(now);
+        // Padding is no picture.
+        let empty = matches!(&bytes, Bytes::Borrowed([]));
+        let woke = !empty && !state.is_active(now);
+        if !empty {
+            state.last_packet = Some(now);
+        }
         // A key frame that was lost and comes again has lost its successors to those who waited for it.
         let newest = state.highest.is_none_or(|highest| highest.0 != head.source || head.sequence > highest.1);
         if newest {

@@ -282,3 +282,57 @@ fn a_track_without_a_codec_in_common_ends_at_once() {
     assert!(pair.events.contains(&Event::TrackEnded { track: TrackId(5) }), "{:?}", pair.events);
     assert_eq!(pair.engine.gauges().tracks, 0);
 }
+
+/// Two names that str0m takes for one: it keeps letters and digits and makes the rest `_`.
+#[test]
+fn no_two_m_lines_share_an_ssrc_whatever_they_are_called() {
+    let mut pair = Pair::new();
+    let peer = PeerId(1);
+    pair.command(Command::Connect { peer, conference: CONFERENCE, participant: ParticipantId(1) }).expect("connect");
+    let mut rtc = RtcConfig::new().build(pair.now);
+    let mut api = rtc.sdp_api();
+    let mid = api.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
+    let (offer, _) = api.apply().expect("changes");
+    let text = offer.to_sdp_string();
+    let called = |name: &str| {
+        text.replace(&format!("mid:{mid}"), &format!("mid:{name}"))
+            .replace(&format!("BUNDLE {mid}"), &format!("BUNDLE {name}"))
+    };
+    for name in ["a-1", "a.1"] {
+        let _ = pair.command(Command::Offer { peer, sdp: called(name), published: vec![] });
+    }
+    let (_, peer) = pair.engine.peers.iter().next().expect("a peer");
+    let ssrcs: Vec<_> = peer.media.ssrcs().collect();
+    let distinct: std::collections::BTreeSet<u32> = ssrcs.iter().map(|(_, ssrc, _)| *ssrc).collect();
+    assert_eq!(distinct.len(), ssrcs.len(), "{ssrcs:?}");
+}
+
+/// The slot of an m-line is said to be a data channel, under the same name, and then what it was.
+#[test]
+fn an_ssrc_comes_back_with_its_numbers_or_not_at_all() {
+    let mut pair = Pair::new();
+    let peer = PeerId(1);
+    pair.command(Command::Connect { peer, conference: CONFERENCE, participant: ParticipantId(1) }).expect("connect");
+    let mut rtc = RtcConfig::new().build(pair.now);
+    let mut api = rtc.sdp_api();
+    api.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
+    let video = api.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
+    let (offer, _) = api.apply().expect("changes");
+    let text = offer.to_sdp_string();
+    let at = text.find("m=video").expect("video");
+    let section = &text[at..];
+    let keep = |line: &&str| ["a=mid", "a=ice", "a=fingerprint", "a=setup", "c="].iter().any(|p| line.starts_with(p));
+    let channel = format!(
+        "{}m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n{}\r\na=sctp-port:5000\r\n",
+        &text[..at],
+        section.lines().filter(keep).collect::<Vec<_>>().join("\r\n")
+    );
+    let mut seen = Vec::new();
+    for sdp in [text.clone(), channel, text.clone()] {
+        let _ = pair.command(Command::Offer { peer, sdp, published: vec![] });
+        let (_, peer) = pair.engine.peers.iter().next().expect("a peer");
+        let mid = Mid::new(&video).expect("mid");
+        seen.push(peer.media.ssrcs().find(|(other, ..)| *other == mid).map(|(_, ssrc, _)| ssrc));
+    }
+    assert!(seen[1].is_some() || seen[0] != seen[2], "{seen:?}");
+}

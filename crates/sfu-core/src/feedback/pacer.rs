@@ -50,7 +50,7 @@ impl Pacer {
     pub fn spend(&mut self, now_us: u64, bytes: u16) {
         if self.per_byte != 0 {
             let drained_at = self.drained_at.max(now_us * FRACTION) + u64::from(bytes) * u64::from(self.per_byte);
-            self.drained_at = drained_at.min((now_us + DEBT_MAX_US) * FRACTION);
+            self.drained_at = drained_at.min((now_us + u64::from(self.burst_us) + DEBT_MAX_US) * FRACTION);
         }
     }
 

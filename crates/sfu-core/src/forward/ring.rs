@@ -25,6 +25,8 @@ pub struct Ring {
     slots_max: usize,
     /// The source that came last, and its highest sequence number.
     highest: Option<(u32, u64)>,
+    /// Of that source nothing up to this number is taken any more: it was here when the ring rested.
+    floor: Option<u64>,
     /// The newest key frame.
     keyframe: Option<Keyframe>,
 }
@@ -42,7 +44,7 @@ impl Ring {
     /// It takes memory only once packets come.
     pub fn new(kind: Kind) -> Self {
         let (slots_first, slots_max) = if kind == Kind::Video { VIDEO_SLOTS } else { AUDIO_SLOTS };
-        Self { slots: Vec::new(), slots_first, slots_max, highest: None, keyframe: None }
+        Self { slots: Vec::new(), slots_first, slots_max, highest: None, floor: None, keyframe: None }
     }
 
     /// Keeps a packet whose payload is elsewhere, by copying it into the memory of the one that gives way.
@@ -93,6 +95,7 @@ impl Ring {
     pub fn rest(&mut self) {
         self.slots = Vec::new();
         self.keyframe = None;
+        self.floor = self.highest.map(|(_, highest)| highest);
     }
 
     /// What came so far is not to be replayed: it was muted since, or is under an older media key.
@@ -105,7 +108,8 @@ impl Ring {
     fn place(&mut self, head: &Head) -> Option<usize> {
         if let Some((source, highest)) = self.highest
             && source == head.source
-            && head.sequence + self.slots_max as u64 <= highest
+            && (head.sequence.saturating_add(self.slots_max as u64) <= highest
+                || self.floor.is_some_and(|floor| head.sequence <= floor))
         {
             return None;
         }
@@ -116,6 +120,9 @@ impl Ring {
         }
         let newest = self.highest.is_none_or(|(source, highest)| source != head.source || head.sequence > highest);
         if newest {
+            if self.highest.is_some_and(|(source, _)| source != head.source) {
+                self.floor = None;
+            }
             self.highest = Some((head.source, head.sequence));
             self.keyframe = self.keyframe.filter(|known| known.source == head.source);
         }

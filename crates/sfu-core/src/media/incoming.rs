@@ -41,9 +41,11 @@ impl MediaHalf {
         let mut rtt: Option<Duration> = None;
         let mut feedback = 0;
         let whole = read(&datagram[..length], |message| {
-            feedback += usize::from(matches!(message, Message::TransportWide(_)));
-            if feedback > FEEDBACK_MAX {
-                return;
+            if matches!(message, Message::TransportWide(_)) {
+                feedback += 1;
+                if feedback > FEEDBACK_MAX {
+                    return;
+                }
             }
             if let Some(measured) = self.handle_message(now, message, counters) {
                 rtt = Some(rtt.map_or(measured, |least| least.min(measured)));
@@ -71,6 +73,8 @@ impl MediaHalf {
             }
             Message::Nack { ssrc, pairs } => {
                 let key = self.by_ssrc.get(&ssrc).copied()?;
+                // RTX itself is not sent again.
+                self.senders.get(usize::from(key)).filter(|sender| sender.line.ssrc == ssrc)?;
                 pairs.for_each(|sequence| {
                     counters.nacks_received += 1;
                     if self.nacks.len() < NACKS_MAX {

@@ -47,8 +47,9 @@ impl Peer {
             }
         }
         // str0m keeps what an offer leaves out, with its SSRC; so must we keep its numbers.
-        for line in self.media.sender_lines_without(lines) {
-            if self.ssrcs_to_client(line.mid) == Some((line.ssrc, line.rtx_ssrc)) {
+        for line in self.media.sender_lines() {
+            let made = sender_lines.iter().any(|other| other.mid == line.mid);
+            if !made && self.ssrcs_to_client(line.mid) == Some((line.ssrc, line.rtx_ssrc)) {
                 sender_lines.push(SenderLine { active: false, ..line });
             }
         }
@@ -58,18 +59,22 @@ impl Peer {
     /// Gives str0m the outgoing streams that it chose before, so that it chooses the same again. It only has them while it
     /// makes an answer: each costs it some 7 KB for retransmission, sender reports and statistics, which are not its
     /// business.
-    pub(super) fn lend_streams(&mut self) {
+    pub(super) fn lend_streams(&mut self) -> Vec<u32> {
+        let mut lent = Vec::new();
         for (mid, ssrc, rtx) in self.media.ssrcs() {
             let mid = mid.as_str().into();
             if self.rtc.media(mid).is_some() {
                 self.rtc.direct_api().declare_stream_tx(ssrc.into(), rtx.map(Into::into), mid, None);
+                lent.push(ssrc);
             }
         }
+        lent
     }
 
     /// The opposite of [`Peer::lend_streams`].
-    pub(super) fn take_streams(&mut self) {
-        for (_, ssrc, _) in self.media.ssrcs() {
+    pub(super) fn take_streams(&mut self, lent: Vec<u32>) {
+        let made = self.media.ssrcs().map(|(_, ssrc, _)| ssrc);
+        for ssrc in lent.into_iter().chain(made) {
             self.rtc.direct_api().remove_stream_tx(ssrc.into());
         }
     }
@@ -93,13 +98,15 @@ fn payloads(media: &Media, params: &BTreeMap<u8, (Codec, PayloadParams)>) -> Vec
 }
 
 fn extension_ids(map: &ExtensionMap) -> ExtensionIds {
+    // The one-byte form has no others (RFC 8285 §4.2), and we write no other form.
+    let id_of = |extension| map.id_of(extension).filter(|id| (1..=14).contains(id));
     ExtensionIds {
-        mid: map.id_of(Extension::RtpMid),
-        rid: map.id_of(Extension::RtpStreamId),
-        repaired_rid: map.id_of(Extension::RepairedRtpStreamId),
-        audio_level: map.id_of(Extension::AudioLevel),
-        transport_cc: map.id_of(Extension::TransportSequenceNumber),
-        rotation: map.id_of(Extension::VideoOrientation),
+        mid: id_of(Extension::RtpMid),
+        rid: id_of(Extension::RtpStreamId),
+        repaired_rid: id_of(Extension::RepairedRtpStreamId),
+        audio_level: id_of(Extension::AudioLevel),
+        transport_cc: id_of(Extension::TransportSequenceNumber),
+        rotation: id_of(Extension::VideoOrientation),
     }
 }
 

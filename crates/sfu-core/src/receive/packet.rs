@@ -130,6 +130,11 @@ impl Receiver {
             self.noted(key, packet.now);
             return None;
         };
+        if payload.is_empty() {
+            counters.padding += 1;
+            self.noted(key, packet.now);
+            return None;
+        }
         let original = stream.recover(packet.now, u16::from_be_bytes([*high, *low]));
         self.noted(key, packet.now);
         let packet = Authentic { payload, ..packet };

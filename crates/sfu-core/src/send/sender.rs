@@ -103,6 +103,8 @@ impl Sender {
     pub fn set_line(&mut self, line: SenderLine) {
         if line != self.line {
             self.history.clear();
+            // The client may have made its receiver anew.
+            self.mid_known = false;
             self.line = line;
         }
     }
@@ -111,6 +113,7 @@ impl Sender {
     pub fn begin(&mut self) {
         self.history.clear();
         self.timeline = None;
+        self.fraction_lost = 0;
     }
 
     pub fn payload_type(&self, codec: Codec) -> Option<u8> {
@@ -177,6 +180,10 @@ impl Sender {
         out: &mut [u8],
     ) -> usize {
         let numbers = &outgoing.numbers;
+        if self.timeline.is_some_and(|timeline| timeline.source != packet.head.source) {
+            // What an ended source sent is of no use to anybody, and its numbers may come again.
+            self.history.clear();
+        }
         let mut flags = 0;
         if numbers.vp8.is_some() {
             flags |= flag::VP8;
