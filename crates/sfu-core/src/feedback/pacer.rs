@@ -102,4 +102,19 @@ mod tests {
         assert_eq!(leaves(&mut pacer, 0, 1000), 1000, "bursts came through at 200 Mbit/s");
         assert_eq!(pacer.next_at(7), 7);
     }
+
+    #[test]
+    fn a_slow_link_is_paced_whatever_it_owes() {
+        for (estimate, rate) in [(50_000, 125_000), (80_000, 200_000), (1_000_000, 2_500_000)] {
+            let mut pacer = Pacer::default();
+            pacer.set_rate(estimate, 0);
+            let (mut now, mut sent) = (0, 0);
+            while now < 10_000_000 {
+                sent += leaves(&mut pacer, now, 1000);
+                now = pacer.next_at(now).max(now + 1000);
+            }
+            let bps = sent as u64 * 1200 * 8 / 10;
+            assert!(bps < rate * 5 / 4, "{bps} at {rate}");
+        }
+    }
 }

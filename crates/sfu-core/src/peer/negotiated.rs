@@ -43,6 +43,7 @@ impl Peer {
             }
             if let Some((ssrc, rtx_ssrc)) = self.ssrcs_to_client(mid) {
                 let payload_types = payloads.iter().map(|p| (p.number, p.codec, p.rtx)).collect();
+                let extensions = extensions.one_byte();
                 sender_lines.push(SenderLine { mid, kind, ssrc, rtx_ssrc, payload_types, extensions, active: sends });
             }
         }
@@ -98,8 +99,7 @@ fn payloads(media: &Media, params: &BTreeMap<u8, (Codec, PayloadParams)>) -> Vec
 }
 
 fn extension_ids(map: &ExtensionMap) -> ExtensionIds {
-    // The one-byte form has no others (RFC 8285 §4.2), and we write no other form.
-    let id_of = |extension| map.id_of(extension).filter(|id| (1..=14).contains(id));
+    let id_of = |extension| map.id_of(extension);
     ExtensionIds {
         mid: id_of(Extension::RtpMid),
         rid: id_of(Extension::RtpStreamId),

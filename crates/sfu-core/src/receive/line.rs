@@ -38,6 +38,22 @@ pub struct ExtensionIds {
     pub rotation: Option<u8>,
 }
 
+impl ExtensionIds {
+    /// Those that the one-byte form has room for (RFC 8285 §4.2): we write no other.
+    #[must_use]
+    pub fn one_byte(self) -> Self {
+        let fits = |id: Option<u8>| id.filter(|id| (1..=14).contains(id));
+        Self {
+            mid: fits(self.mid),
+            rid: fits(self.rid),
+            repaired_rid: fits(self.repaired_rid),
+            audio_level: fits(self.audio_level),
+            transport_cc: fits(self.transport_cc),
+            rotation: fits(self.rotation),
+        }
+    }
+}
+
 impl ReceiveLine {
     /// The codec that goes by this payload type, and whether it is a retransmission.
     pub(super) fn payload(&self, number: u8) -> Option<(ReceivePayload, bool)> {
