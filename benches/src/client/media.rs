@@ -72,7 +72,8 @@ impl Client {
             return;
         };
         if let Some(sequence) = packet.transport_sequence {
-            let arrived = (now - self.epoch).as_micros() as u64;
+            // What waits in the socket for us is no queue of the path.
+            let arrived = self.arrived_at.map_or_else(|| (now - self.epoch).as_micros() as u64, |nanos| nanos / 1000);
             let sequence = self.arrival_sequences.extend(sequence);
             self.arrivals.push((sequence, arrived));
             self.arrived = (self.arrived.0.or(Some(sequence)), self.arrived.1 + 1);

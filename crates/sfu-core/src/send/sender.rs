@@ -71,7 +71,7 @@ pub struct Sender {
     pub fraction_lost: u8,
 }
 
-/// See [`Sender::timeline`].
+/// What is sent now, and how far its timestamps are moved.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeline {
     pub track: usize,

@@ -35,7 +35,7 @@ use crate::state::NodeState;
 /// The machine answers a message that is too large with an error; this is where we stop reading one that is absurd.
 const FRAME_BYTES_MAX: usize = focus_signaling::limits::MESSAGE_BYTES_MAX + 64 * 1024;
 /// What is read at once; each socket has so much for as long as it lives. A larger message gets a buffer of its length.
-const READ_BUFFER: usize = 2 * 1024;
+const READ_BUFFER: usize = 1024;
 /// Longer texts are sent in fragments (RFC 6455 §5.4) of so many bytes: tungstenite keeps room for the longest frame that
 /// it ever sent.
 const FRAGMENT: usize = 2 * 1024;
