@@ -75,7 +75,7 @@ impl Allocator {
         let best = self.most.into_iter().max().unwrap_or(0).max(estimate);
         // Without a sign of congestion a picture that is there only shows that the path carries more than is known.
         let cling = if congested { best.min(estimate * 2) } else { u64::MAX };
-        let room = Room { keep: estimate, cling, raise: held * 100 / HEADROOM_PERCENT };
+        let room = Room { keep: estimate, cling, raise: held * 100 / HEADROOM_PERCENT, first: !congested };
         share(room, requests, grants)
     }
 
@@ -111,6 +111,8 @@ struct Room {
     keep: u64,
     cling: u64,
     raise: u64,
+    /// One picture is tried whatever it needs: without anything under way nobody ever learns what the path carries.
+    first: bool,
 }
 
 fn share(room: Room, requests: &[Request], grants: &mut Vec<Option<u8>>) -> Allocation {
@@ -118,6 +120,7 @@ fn share(room: Room, requests: &[Request], grants: &mut Vec<Option<u8>>) -> Allo
     grants.resize(requests.len(), None);
     let mut used = 0u64;
     let mut wanted = 0u64;
+    let mut pictures = 0;
     let mut order: Vec<u16> = Vec::with_capacity(requests.len());
     for (index, request) in requests.iter().enumerate().take(usize::from(u16::MAX)) {
         match (request.kind, request.top()) {
@@ -146,10 +149,12 @@ fn share(room: Room, requests: &[Request], grants: &mut Vec<Option<u8>>) -> Allo
             let limit = match (kept, *grant) {
                 (true, None) => room.cling,
                 (true, Some(_)) => room.keep,
+                (false, None) if room.first && pictures == 0 => u64::MAX,
                 (false, _) => room.raise,
             };
             let fits = used + more <= limit;
             if fits {
+                pictures += u32::from(grant.is_none());
                 used += more;
                 *grant = Some(next);
             }

@@ -42,6 +42,19 @@ fn what_is_granted_needs_no_headroom_but_more_does() {
     assert_eq!(grants(160_000, &[video(1, 2, None)]), [None], "paused until there is headroom");
 }
 
+/// Without one nothing would be under way, and nobody would learn what the path carries.
+#[test]
+fn one_picture_is_always_tried_on_a_path_that_was_never_full() {
+    let large = Request { bitrates: [1_700_000, 0, 0, 0], active: 1, ..video(1, 0, None) };
+    let mut grants = Vec::new();
+    let mut ask = |congested| {
+        Allocator::default().allocate(epoch(), (800_000, congested), &[audio(), large, large], &mut grants);
+        grants.clone()
+    };
+    assert_eq!(ask(false), [Some(0), Some(0), None]);
+    assert_eq!(ask(true), [Some(0), None, None]);
+}
+
 #[test]
 fn layers_that_are_not_sent_are_skipped() {
     let mut request = video(1, 2, None);
