@@ -32,7 +32,6 @@ async fn two_hear_and_see_each_other() {
         assert!(person.connect_ms.is_some() && person.latency.p50_us.is_some(), "{person:?}");
         assert!(person.frames > 0 && person.packets_sent > 0 && person.packets_received > 0, "{person:?}");
     }
-    assert!(report.summary.keyframe_requests > 0, "a viewer that comes has the publisher asked for a key frame");
     assert!(report.summary.server_cpu.is_none() && !report.timeline.is_empty());
 }
 
