@@ -185,6 +185,23 @@ fn sans_io_crates_have_no_looser_rules() {
 }
 
 /// Lints are silenced with a reason or not at all.
+/// str0m has the control half of a peer, and nothing else of the engine may come to lean on it.
+#[test]
+fn only_the_seam_names_the_rtc_of_str0m() {
+    let core = Path::new("crates/sfu-core/src");
+    let is_seam = |path: &Path| path == core.join("peer.rs") || path.starts_with(core.join("peer"));
+    let is_test = |path: &Path| path.iter().any(|part| part == "tests" || part == "tests.rs");
+    let names = |text: &str| text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "Rtc");
+    let in_code = |text: &str| text.lines().any(|line| !line.trim_start().starts_with("//") && names(line));
+    let found: Vec<String> = written()
+        .filter(|(path, _)| path.starts_with(core) && !is_seam(path) && !is_test(path))
+        .filter(|(path, text)| has_extension(path, &["rs"]) && in_code(text))
+        .map(|(path, _)| path.display().to_string())
+        .collect();
+    assert_none("files that name str0m::Rtc", &found);
+    assert!(names(&read(&core.join("peer.rs"))), "the seam has moved");
+}
+
 #[test]
 fn no_lint_is_just_allowed() {
     let mark = concat!("#[all", "ow(");

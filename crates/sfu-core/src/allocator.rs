@@ -32,14 +32,12 @@ pub struct Allocation {
     /// Bits per second that all that is wanted would need, with headroom: for
     /// [`Congestion::set_wanted`](crate::feedback::Congestion::set_wanted).
     pub wanted: u64,
-    /// More was wanted than was granted: ask again after [`ASK_AGAIN`], for an estimate that holds bears more.
+    /// More was wanted than was granted: an estimate that holds bears more.
     pub unmet: bool,
 }
 
 /// Layers of one track, as simulcast has them; a fourth for what is to come.
 pub const LAYERS_MAX: usize = 4;
-/// How often to ask while something is [`unmet`](Allocation::unmet).
-pub const ASK_AGAIN: Duration = Duration::from_millis(300);
 
 /// What a layer is taken for until it is measured (180p, 360p, 720p, 1080p as browsers encode them).
 const ASSUMED_BPS: [u32; LAYERS_MAX] = [150_000, 500_000, 1_700_000, 3_000_000];

@@ -122,15 +122,17 @@ impl MediaHalf {
         self.receiver.set_lines(receive);
         self.senders
             .retain(|_, sender| send.iter().any(|line| line.mid == sender.line.mid && line.ssrc == sender.line.ssrc));
+        self.by_mid.retain(|_, key| self.senders.contains(usize::from(*key)));
         for line in send {
             let known = self.by_mid.get(&line.mid).copied().map(usize::from);
             match known.and_then(|key| self.senders.get_mut(key)).filter(|sender| sender.line.ssrc == line.ssrc) {
                 Some(sender) => sender.set_line(line),
                 // The SSRC is random: as good as another random number.
-                None => drop(self.senders.insert(Sender::new(line.clone(), (line.ssrc >> 8) as u16))),
+                None => {
+                    let (mid, rtx_first) = (line.mid, (line.ssrc >> 8) as u16);
+                    self.by_mid.insert(mid, self.senders.insert(Sender::new(line, rtx_first)) as u16);
+                }
             }
-            // Keys change as m-lines come and go.
-            self.by_mid = self.senders.iter().map(|(key, sender)| (sender.line.mid, key as u16)).collect();
         }
         let tells = |sender: &Sender| sender.line.active && sender.line.extensions.transport_cc.is_some();
         self.tells_arrivals = self.senders.iter().any(|(_, sender)| tells(sender));

@@ -4,7 +4,8 @@
 //! one slot comes out in the order of its keys, so a replay is exact.
 //!
 //! Setting or cancelling is O(1) and allocates nothing, once a key has been seen. A `BTreeSet<(Instant, K)>` would be
-//! simpler, but costs 3–8 times as much and allocates as it goes. Measured, release build, deadlines 80–120 ms away, ns:
+//! simpler, but costs 3–8 times as much and allocates as it goes. Measured on prototypes of each, this
+//! design among them, release build, deadlines 80–120 ms away, ns:
 //!
 //! | | 1,000 keys: fire and set again | set elsewhere | 10,000 keys: fire and set again | set elsewhere |
 //! |---|---|---|---|---|

@@ -128,8 +128,12 @@ impl Engine {
             return;
         }
         let state = &mut track.layers[layer];
+        let length = match &bytes {
+            Bytes::Borrowed(payload) => payload.len(),
+            Bytes::Owned(packet) => packet.payload.len(),
+        };
         // Padding is no picture.
-        let empty = matches!(&bytes, Bytes::Borrowed([]));
+        let empty = length == 0;
         let woke = !empty && !state.is_active(now);
         if !empty {
             state.last_packet = Some(now);
@@ -139,10 +143,6 @@ impl Engine {
         if newest {
             state.highest = Some((head.source, head.sequence));
         }
-        state.meter.note(match &bytes {
-            Bytes::Borrowed(payload) => payload.len(),
-            Bytes::Owned(packet) => packet.payload.len(),
-        });
         let new = match bytes {
             Bytes::Borrowed(payload) => state.ring.copy_in(head, payload),
             Bytes::Owned(packet) => state.ring.move_in(packet),
@@ -151,7 +151,7 @@ impl Engine {
             self.counters.receive.duplicates += 1;
             return;
         }
-        let length = state.ring.get(head.source, head.sequence as u32).map_or(0, |packet| packet.payload.len());
+        state.meter.note(length);
         let fresh_keyframe = head.keyframe && newest;
         if woke {
             self.retarget(key);

@@ -103,18 +103,9 @@ impl Estimator {
         self.estimate
     }
 
-    pub fn rtt_us(&self) -> u32 {
-        self.rtt_us
-    }
-
     /// How fast whole bursts came through, 0 if unknown.
     pub fn burst_bps(&self) -> f64 {
         self.bursts.bitrate()
-    }
-
-    /// Since when feedback is awaited or came.
-    pub fn feedback_us(&self) -> u64 {
-        self.feedback_us
     }
 
     /// When it last went down because of congestion; 0: never.

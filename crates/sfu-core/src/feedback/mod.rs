@@ -233,12 +233,6 @@ impl Congestion {
         self.estimator.bitrate() as u64
     }
 
-    /// Round trip, with the wait for feedback, smoothed.
-    #[must_use]
-    pub fn rtt(&self) -> Duration {
-        Duration::from_micros(u64::from(self.estimator.rtt_us()))
-    }
-
     /// Bytes that are under way, as far as feedback tells.
     #[must_use]
     pub fn in_flight(&self) -> u32 {

@@ -99,14 +99,13 @@ fn payloads(media: &Media, params: &BTreeMap<u8, (Codec, PayloadParams)>) -> Vec
 }
 
 fn extension_ids(map: &ExtensionMap) -> ExtensionIds {
-    let id_of = |extension| map.id_of(extension);
     ExtensionIds {
-        mid: id_of(Extension::RtpMid),
-        rid: id_of(Extension::RtpStreamId),
-        repaired_rid: id_of(Extension::RepairedRtpStreamId),
-        audio_level: id_of(Extension::AudioLevel),
-        transport_cc: id_of(Extension::TransportSequenceNumber),
-        rotation: id_of(Extension::VideoOrientation),
+        mid: map.id_of(Extension::RtpMid),
+        rid: map.id_of(Extension::RtpStreamId),
+        repaired_rid: map.id_of(Extension::RepairedRtpStreamId),
+        audio_level: map.id_of(Extension::AudioLevel),
+        transport_cc: map.id_of(Extension::TransportSequenceNumber),
+        rotation: map.id_of(Extension::VideoOrientation),
     }
 }
 

@@ -61,7 +61,6 @@ pub mod flag {
     pub const VP8: u8 = 2;
     /// The MID extension was in it.
     pub const MID: u8 = 4;
-    pub const MARKER: u8 = 8;
     /// It was sent again.
     pub const AGAIN: u8 = 16;
 }

@@ -44,8 +44,6 @@ pub struct Outgoing {
     pub numbers: Numbers,
 }
 
-/// Largest header that is written: fixed part, extension block, four elements.
-pub const HEADER_MAX: usize = 12 + 4 + 3 + 17 + 2 + 2 + 3;
 /// RTX puts the original sequence number before the payload (RFC 4588 §4).
 const OSN: usize = 2;
 
