@@ -4,6 +4,8 @@ import type { KeySalt, LeaveReason, Participant, Score, ServerBody, Track } from
 
 export interface RemoteParticipant {
   readonly id: string;
+  /** Whom its token named; `null` at a focus that does not say. */
+  readonly identity: string | null;
   readonly name: string;
   readonly keys: readonly KeySalt[];
   readonly tracks: ReadonlyMap<string, Track>;
@@ -17,7 +19,7 @@ export type Change =
 
 function remote(participant: Participant, quality: Score | null): RemoteParticipant {
   const tracks = new Map(participant.tracks.map((track) => [track.track, track]));
-  return { id: participant.id, name: participant.name, keys: participant.keys ?? [], tracks, quality };
+  return { id: participant.id, identity: participant.identity ?? null, name: participant.name, keys: participant.keys ?? [], tracks, quality };
 }
 
 export class Roster {

@@ -43,7 +43,7 @@ const track = object({
   width: optional(count),
   height: optional(count),
 });
-const participant = object({ id: string, name: string, keys: optional(list(keySalt)), tracks: list(track) });
+const participant = object({ id: string, identity: optional(string), name: string, keys: optional(list(keySalt)), tracks: list(track) });
 const subscription = object({ track: string, mid: string, rid: optional(string), paused: optional(pause) });
 const limits = object({ message_bytes: count, messages_per_second: count, published_tracks: count, m_lines: count });
 const mute = object({ track: string, muted: boolean });
@@ -76,6 +76,7 @@ const serverBodies = {
     session: string,
     secret: string,
     participant: string,
+    identity: optional(string),
     focus: string,
     resumed: boolean,
     ping_ms: count,

@@ -42,6 +42,7 @@ impl Participant {
     pub(crate) fn to_wire(&self) -> wire::Participant {
         wire::Participant {
             id: self.id.to_string(),
+            identity: Some(self.identity.0.clone()),
             name: self.name.0.clone(),
             keys: self.keys.clone(),
             tracks: self.tracks.iter().map(|(id, track)| track.to_wire(*id)).collect(),

@@ -1,10 +1,10 @@
-//! `Debug` of what carries a credential: it must not reach a log.
+//! `Debug` of what carries a credential, or says who somebody is elsewhere: it must not reach a log.
 
 use std::fmt;
 
 use crate::{
     connection::Output,
-    wire::{Hello, Resume, Welcome},
+    wire::{Hello, Participant, Resume, Welcome},
 };
 
 impl fmt::Debug for Hello {
@@ -33,6 +33,18 @@ impl fmt::Debug for Welcome {
             .field("resumed", &self.resumed)
             .field("participants", &self.participants.len())
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Participant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Participant")
+            .field("id", &self.id)
+            .field("identity", &self.identity.as_ref().map(|_| Hidden))
+            .field("name", &self.name)
+            .field("keys", &self.keys)
+            .field("tracks", &self.tracks)
+            .finish()
     }
 }
 

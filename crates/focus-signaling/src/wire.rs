@@ -95,6 +95,9 @@ pub struct Welcome {
     pub secret: String,
     /// The client's own participant id.
     pub participant: String,
+    /// Whom the client's token named (its `sub`), for those who map participants to what they know from elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
     /// Identity of the focus.
     pub focus: String,
     /// `true` when a session was resumed: media and subscriptions were kept.
@@ -279,9 +282,12 @@ pub struct Keyframe {
     pub track: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Participant {
     pub id: String,
+    /// Whom the participant's token named (its `sub`). One participant at a time has it in a conference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
     /// Name to show. Need not be unique.
     pub name: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -222,6 +222,7 @@ impl Control {
         participant.session.changed.clear();
         self.subscribers_changed.remove(&me);
         let (session, conference) = (participant.session.id.to_string(), participant.conference);
+        let identity = participant.identity.0.clone();
         let subscriptions = participant.session.subscriptions.clone();
         let Some(members) = self.conferences.get(&conference).map(|c| &c.participants) else { return };
         let others = members.iter().filter(|member| **member != me).filter_map(|member| self.participants.get(member));
@@ -230,6 +231,7 @@ impl Control {
             session,
             secret,
             participant: me.to_string(),
+            identity: Some(identity),
             focus: self.focus.clone(),
             resumed,
             ping_ms: PING_INTERVAL.as_millis() as u64,

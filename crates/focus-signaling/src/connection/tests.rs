@@ -124,6 +124,7 @@ fn welcome() -> ServerMessage {
         session: "s-1".into(),
         secret: "x".into(),
         participant: "p-1".into(),
+        identity: None,
         focus: "sfu.example.org".into(),
         resumed: false,
         ping_ms: 10_000,

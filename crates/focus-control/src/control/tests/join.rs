@@ -1,5 +1,5 @@
 use focus_signaling::CloseCode;
-use focus_signaling::wire::{Candidate, ClientMessage, Hello, ServerMessage};
+use focus_signaling::wire::{Candidate, ClientMessage, Hello, ParticipantEvent, ServerMessage};
 use sfu_core::{CommandError, DisconnectReason, Event};
 
 use super::world::{UNIX, World, ms};
@@ -15,6 +15,8 @@ fn two_join_and_know_of_each_other() {
     let bob = w.join("bob", "call");
     let [known] = &bob.welcome.participants[..] else { panic!("{:?}", bob.welcome.participants) };
     assert_eq!((known.id.as_str(), known.name.as_str()), (alice.id(), "alice"));
+    assert_eq!(known.identity.as_deref(), Some("alice"));
+    assert_eq!(bob.welcome.identity.as_deref(), Some("bob"));
     assert_eq!(w.heard(&alice), ["joined bob"]);
 
     w.leave(&bob);
@@ -243,7 +245,7 @@ fn the_same_seed_tells_the_same_story() {
 }
 
 #[test]
-fn a_name_is_shown_and_an_identity_is_not() {
+fn an_identity_is_told_and_never_shown() {
     let mut w = World::new();
     let alice = w.join("alice", "call");
     let mint = Mint {
@@ -255,6 +257,9 @@ fn a_name_is_shown_and_an_identity_is_not() {
     };
     let token = w.mint(&mint);
     w.hello(token);
-    let heard = format!("{:?}", w.read(&alice));
-    assert!(heard.contains("Bob") && !heard.contains("secret"), "{heard}");
+    let heard = w.read(&alice);
+    let shown = format!("{heard:?}");
+    assert!(shown.contains("Bob") && !shown.contains("secret"), "{shown}");
+    let [ServerMessage::Participant(ParticipantEvent::Joined { participant })] = &heard[..] else { panic!("{shown}") };
+    assert_eq!(participant.identity.as_deref(), Some("@secret:example.org"));
 }
