@@ -8,7 +8,7 @@ E2E := tests/e2e
 export AWS_LC_SYS_USE_SYSTEM := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test unit e2e lint fmt bench bench-rivals gate gate-update fuzz web web-test deploy-check deps clean
+.PHONY: help build run demo-matrix demo-matrix-deps test unit e2e lint fmt bench bench-rivals gate gate-update fuzz web web-test deploy-check deps clean
 
 help: ## This list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -19,6 +19,13 @@ build: web ## Everything, release profile
 run: web ## A call in the browser: builds, starts, prints an address to open in two tabs
 	$(CARGO) run -p sfu-server -- --dev
 
+demo-matrix-deps: ## Fetches what demo-matrix needs: Synapse (into .demo/), browsers, packages
+	tools/demo-matrix-deps.sh
+
+demo-matrix: web ## A Matrix call in the browser: two homeservers, the focus, a room; prints a link for each of two users
+	@CARGO_NET_OFFLINE=true $(CARGO) build -p sfu-server
+	@exec node tools/demo-matrix.mjs
+
 test: deps lint unit web-test deploy-check e2e gate ## Everything that CI runs: lints, unit tests, simulations, the web client, real browsers
 	@echo "make test: all passed"
 
@@ -28,7 +35,7 @@ unit: web ## Unit tests and simulations
 web-test: web ## Tests of the TypeScript client
 	cd $(WEB) && $(NPM) run --silent check && $(NPM) test
 
-e2e: deps web ## Real browsers against the real server, in a network namespace of their own
+e2e: deps web .demo/synapse/requirements.txt ## Real browsers against the real server, in a network namespace of their own
 	$(CARGO) build -p sfu-server
 	tools/e2e.sh full
 
@@ -68,6 +75,10 @@ $(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json
 
 deploy-check: ## Container files, systemd unit and example configuration, as far as this machine can check them
 	deploy/check.sh
+
+# Where Synapse cannot be had, the tests that need it are skipped aloud; under CI that is a failure.
+.demo/synapse/requirements.txt: tools/synapse-requirements.txt
+	tools/demo-matrix-deps.sh synapse || [ "$$CI" != true ]
 
 deps: ## Browsers and tools that the tests need, where they may be installed
 	tools/deps.sh

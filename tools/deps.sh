@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Installs what `make test` needs and this machine lacks: browsers, a packet capture, namespace and firewall tools,
-# valgrind.
+# valgrind, openssl for the certificate of test homeservers.
 # Without root it installs nothing, says what is missing, and the tests that need it are skipped loudly (with CI=true: failed).
 set -euo pipefail
 
 declare -A package=(
-    [chromium]=chromium [firefox-esr]=firefox-esr [tcpdump]=tcpdump [nft]=nftables [ip]=iproute2 [unshare]=util-linux [valgrind]=valgrind
+    [chromium]=chromium [firefox-esr]=firefox-esr [tcpdump]=tcpdump [nft]=nftables [ip]=iproute2 [unshare]=util-linux [valgrind]=valgrind [openssl]=openssl
 )
 missing=()
 for tool in "${!package[@]}"; do

@@ -33,6 +33,7 @@ export const TC = onPath('tc');
 export const NFT = onPath('nft');
 const target = process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target');
 export const SERVER = process.env.SFU_SERVER ?? join(target, 'debug/sfu-server');
+export const SYNAPSE_PYTHON = process.env.SYNAPSE_PYTHON ?? join(ROOT, '.demo/synapse/bin/python');
 
 const PIECES = {
   server: () => existsSync(SERVER) || `${SERVER} is missing: cargo build -p sfu-server, or set SFU_SERVER`,
@@ -41,6 +42,8 @@ const PIECES = {
   tc: () => TC !== null || 'tc (iproute2) is missing',
   nft: () => NFT !== null || 'nft (nftables) is missing',
   tcpdump: () => TCPDUMP !== null || 'tcpdump is missing',
+  synapse: () => existsSync(SYNAPSE_PYTHON) || `Synapse is missing (${SYNAPSE_PYTHON}): make demo-matrix-deps, or set SYNAPSE_PYTHON`,
+  openssl: () => onPath('openssl') !== null || 'openssl is missing',
   netns: () => inNamespace() || 'not inside netns.sh: start the tests with npm run smoke or npm run full',
 };
 
