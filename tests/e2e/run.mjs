@@ -38,6 +38,8 @@ if (browsers.length === 2 || (CI && browsers.length > 0)) stop(browsers);
 for (const absent of browsers) console.error(`e2e: tests that need it are SKIPPED: ${absent}`);
 
 const files = SETS[set].filter((file) => only.length === 0 || only.some((part) => file.includes(part))).map((file) => join('tests', file));
-const child = spawn('./netns.sh', [process.execPath, '--test', '--test-concurrency=1', ...files], { cwd: HERE, stdio: 'inherit' });
+// Node 20 has a WebSocket, and hides it.
+const webSocket = globalThis.WebSocket ? [] : ['--experimental-websocket'];
+const child = spawn('./netns.sh', [process.execPath, ...webSocket, '--test', '--test-concurrency=1', ...files], { cwd: HERE, stdio: 'inherit' });
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
 child.on('exit', (code, signal) => process.exit(signal ? 1 : code));

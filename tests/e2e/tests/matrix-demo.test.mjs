@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -27,7 +27,11 @@ function processesIn(folder) {
 function startDemo(t) {
   const folder = mkdtempSync(join(tmpdir(), 'demo-matrix-'));
   const child = spawn(process.execPath, [join(ROOT, 'tools/demo-matrix.mjs')], { env: { ...process.env, TMPDIR: folder }, stdio: ['ignore', 'pipe', 'pipe'] });
-  t.after(() => child.kill('SIGKILL'));
+  t.after(async () => {
+    child.kill('SIGTERM');
+    await demo.isGone();
+    rmSync(folder, { recursive: true, force: true });
+  });
   const demo = { folder, child, output: '', ended: null };
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (demo.output += chunk));
   child.once('exit', (code, signal) => (demo.ended = { code, signal }));

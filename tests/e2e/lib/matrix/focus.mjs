@@ -2,6 +2,7 @@
 
 import { createPrivateKey, createPublicKey, randomBytes } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
+import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { parseMetrics } from '../metrics.mjs';
 import { SERVER } from '../need.mjs';
@@ -9,6 +10,8 @@ import { until } from '../wait.mjs';
 import { startChild } from './child.mjs';
 
 const START_MS = 15_000;
+/** Candidates that clients are told, at most. */
+const ADVERTISE_MAX = 8;
 /** Until the server has a [matrix] section. */
 const MATRIX = false;
 /** What PKCS #8 puts before the 32 bytes of an Ed25519 seed (RFC 8410). */
@@ -31,6 +34,12 @@ export const transportOf = (port, sfuId) => ({
   e2ee: ['sframe-rfc9605'],
 });
 
+/** All of this machine's own: outside of `--dev` the server leaves out loopback, and here everybody is on it. */
+function addresses() {
+  const all = Object.values(networkInterfaces()).flat().filter(({ family }) => family === 'IPv4');
+  return [...new Set(['127.0.0.1', ...all.map(({ address }) => address)])].slice(0, ADVERTISE_MAX);
+}
+
 /** TOML needs no more than JSON has, for text and numbers and lists of them. */
 const toml = (sections) =>
   sections.map(([head, values]) => [head, ...Object.entries(values).map(([key, value]) => `${key} = ${JSON.stringify(value)}`)].join('\n')).join('\n\n');
@@ -46,7 +55,7 @@ export async function focusAt({ folder, port, metricsPort, signingKey, homeserve
     file,
     toml([
       ['[http]', { listen: `127.0.0.1:${port}` }],
-      ['[media]', { listen: [`0.0.0.0:${port}`], workers: 1 }],
+      ['[media]', { listen: [`0.0.0.0:${port}`], advertise: addresses(), workers: 1 }],
       ['[metrics]', { listen: `127.0.0.1:${metricsPort}` }],
       ['[auth]', { signing_key_file: keyFile }],
       ...(MATRIX ? [['[state]', { dir: join(folder, 'state') }], ['[matrix]', { mode: 'appservice', public_url: origin }]] : []),

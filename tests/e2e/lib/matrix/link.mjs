@@ -1,8 +1,9 @@
-// The address at which the call page takes a user into a room. What logs in stands in the fragment, which no browser sends.
+// The address at which the call page takes a user into a room. All of it stands in the fragment, which no browser sends.
 
-export function matrixLink(rig, user, room, { query = {} } = {}) {
+/** `words`: further ones that the page knows, such as `mesh: '1'`. The page joins by itself, and gives the new account cross-signing keys. */
+export function matrixLink(rig, user, room, words = {}) {
   const url = new URL('/matrix', rig.focus.origin);
-  for (const [key, value] of Object.entries(query)) url.searchParams.set(key, value);
-  url.hash = new URLSearchParams({ homeserver: user.homeserver.origin, user: user.id, password: user.password, room }).toString();
+  const { homeserver, id, password } = user;
+  url.hash = new URLSearchParams({ homeserver: homeserver.origin, user: id, password, room, join: '1', crosssign: '1', ...words }).toString();
   return url.href;
 }
