@@ -3,7 +3,20 @@
 //! Nothing in here opens a socket, reads a clock or spawns a task: events, time and randomness go in, state and requests
 //! come out. It names no media type. Events of every wire version in the field are normalised into one [`Membership`].
 
+pub mod event;
+pub mod focus_selection;
 pub mod identity;
 mod membership;
+mod slot;
+mod time;
+pub mod transport;
 
-pub use membership::{MemberKey, Membership};
+#[cfg(test)]
+mod testing;
+
+pub use event::{Claim, Join, Leave, Outgoing, Profile, Refusal, RoomEvent};
+pub use focus_selection::FocusSelection;
+pub use membership::{DeviceFrom, Form, MemberKey, Membership};
+pub use slot::{BadSlotId, SLOT_ID_BYTES_MAX, SlotId};
+pub use time::{Clock, Timestamp};
+pub use transport::Transport;
