@@ -34,8 +34,9 @@ fn check_hello(hello: &Hello) -> Checked {
         let problem = format!("version {} is not spoken here, only {VERSION}", hello.v);
         return Err(FieldError { code: Errcode::Unrecognized, field: "v".into(), problem });
     }
-    if hello.token.is_some() == hello.resume.is_some() {
-        return bad("token".into(), "exactly one of token and resume is needed");
+    // Neither: over to-device messages the sender takes the token's place; elsewhere `Connection` refuses it.
+    if hello.token.is_some() && hello.resume.is_some() {
+        return bad("token".into(), "no more than one of token and resume");
     }
     if let Some(token) = &hello.token {
         check_form(token, TOKEN_BYTES_MAX, is_token_char, || "token".into())?;

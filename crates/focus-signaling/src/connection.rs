@@ -5,7 +5,7 @@
 //! token is good, or which session a resume belongs to.
 
 mod queue;
-mod rate;
+pub(crate) mod rate;
 
 use std::{
     collections::VecDeque,
@@ -40,6 +40,8 @@ pub use self::queue::Queued;
 #[derive(Debug)]
 pub struct Connection {
     limits: Limits,
+    /// The other side is known, so that its `hello` needs no token.
+    known: bool,
     state: State,
     last_heard: Instant,
     rate: Rate,
@@ -95,6 +97,7 @@ impl Connection {
     pub fn new(now: Instant, limits: Limits) -> Self {
         Self {
             limits,
+            known: false,
             state: State::AwaitingHello { until: now + HELLO_TIMEOUT },
             last_heard: now,
             rate: Rate::new(now, limits.messages_per_second),
@@ -103,6 +106,11 @@ impl Connection {
             requests: VecDeque::new(),
             queue: Queue::default(),
         }
+    }
+
+    /// As [`new`](Self::new), for a client that is known by other means: its `hello` needs no token.
+    pub(crate) fn of_known(now: Instant, limits: Limits) -> Self {
+        Self { known: true, ..Self::new(now, limits) }
     }
 
     /// A text frame arrived.
@@ -127,6 +135,22 @@ impl Connection {
             Ok(None) if self.is_awaiting_hello() => self.refuse_first(now, None),
             Ok(None) => {}
             Err(error) => self.refuse_malformed(now, error),
+        }
+    }
+
+    /// The same client begins anew, on the same way. Its pace and its faults are kept.
+    pub(crate) fn restart(&mut self, now: Instant) {
+        self.state = State::AwaitingHello { until: now + HELLO_TIMEOUT };
+        self.last_heard = now;
+        self.requests.clear();
+        self.queue.clear();
+    }
+
+    /// A message larger than any that is allowed was not even put together.
+    pub(crate) fn handle_too_large(&mut self, now: Instant) {
+        if self.is_listening() {
+            let detail = format!("at most {} bytes are allowed", self.limits.message_bytes);
+            self.fail(now, None, Errcode::TooLarge.body(detail), CloseCode::TooLarge);
         }
     }
 
@@ -196,6 +220,11 @@ impl Connection {
         Output::Timeout(deadline, reason)
     }
 
+    /// When to call [`handle_timeout`](Self::handle_timeout), if nothing else happens.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.deadline().0
+    }
+
     /// What waits to be sent. It grows only while a slow socket keeps its driver from polling.
     pub fn queued(&self) -> Queued {
         self.queue.queued()
@@ -203,6 +232,12 @@ impl Connection {
 
     fn handle_message(&mut self, now: Instant, Envelope { id, re: _, message }: Envelope<ClientMessage>) {
         match (self.state, message) {
+            (State::AwaitingHello { .. }, ClientMessage::Hello(hello))
+                if !self.known && hello.token.is_none() && hello.resume.is_none() =>
+            {
+                let detail = "b.token: exactly one of token and resume is needed".into();
+                self.refuse_malformed(now, ParseError { re: id, code: Errcode::BadJson, detail });
+            }
             (State::AwaitingHello { .. }, ClientMessage::Hello(hello)) => {
                 self.state = State::AwaitingWelcome;
                 self.requests.push_back((id, ClientMessage::Hello(hello)));

@@ -5,11 +5,13 @@
 //! It never opens a socket, reads a clock, verifies a token or looks into an SDP further than counting its m-lines:
 //! what a message means is decided by whoever drives [`Connection`]. `docs/signalling.md` describes the dialect.
 
+pub mod channel;
 pub mod close_code;
 pub mod connection;
 pub mod envelope;
 pub mod errcode;
 pub mod limits;
+pub mod todevice;
 pub mod wire;
 
 mod check;

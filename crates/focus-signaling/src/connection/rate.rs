@@ -6,7 +6,7 @@ use crate::limits::{BURST_SECONDS, BYTES_PER_COUNT, REFUSED_WINDOW};
 
 /// A token bucket, kept as the time at which it is full again: no fractions to lose, and nothing to do while idle.
 #[derive(Debug)]
-pub(super) struct Rate {
+pub(crate) struct Rate {
     full_at: Instant,
     /// What one message costs.
     interval: Duration,
@@ -15,13 +15,13 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    pub(super) fn new(now: Instant, messages_per_second: u32) -> Self {
+    pub(crate) fn new(now: Instant, messages_per_second: u32) -> Self {
         let interval = Duration::from_secs(1) / messages_per_second.max(1);
         Self { full_at: now, interval, burst: interval * messages_per_second.max(1) * BURST_SECONDS }
     }
 
     /// Takes a message of this size from the bucket, or says how long to wait for it.
-    pub(super) fn take(&mut self, now: Instant, bytes: usize) -> Result<(), Duration> {
+    pub(crate) fn take(&mut self, now: Instant, bytes: usize) -> Result<(), Duration> {
         let counts = u32::try_from(bytes.div_ceil(BYTES_PER_COUNT).max(1)).unwrap_or(u32::MAX);
         // A bucket that is smaller than the largest message lets it pass when full.
         let cost = self.interval.saturating_mul(counts).min(self.burst);
