@@ -3,6 +3,7 @@
 //! Nothing in here opens a socket, reads a clock or spawns a task: events, time and randomness go in, state and requests
 //! come out. It names no media type. Events of every wire version in the field are normalised into one [`Membership`].
 
+pub mod delayed_leave;
 pub mod event;
 pub mod focus_selection;
 pub mod identity;
