@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use ruma::{OwnedDeviceId, OwnedEventId, OwnedUserId};
+use ruma::{DeviceId, OwnedDeviceId, OwnedEventId, OwnedUserId, UserId};
 use serde::Serialize;
 
 use crate::focus_selection::FocusSelection;
@@ -22,6 +22,11 @@ pub struct MemberKey {
 }
 
 impl MemberKey {
+    /// Not after any of this user's.
+    pub(crate) fn first_of(user: &UserId) -> Self {
+        Self { user: user.to_owned(), device: <&DeviceId>::from("").to_owned(), member_id: String::new() }
+    }
+
     /// What a `rust_sfu` focus calls this member.
     pub fn identity(&self) -> String {
         identity::participant(&self.user, &self.member_id)

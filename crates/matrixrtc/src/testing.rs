@@ -7,3 +7,30 @@ use std::time::Instant;
 pub fn epoch() -> Instant {
     Instant::now()
 }
+
+/// A member that joined at the epoch, can receive over what it publishes to, and whose device is `D`.
+pub fn member(user: &str, transports: &[serde_json::Value]) -> crate::Membership {
+    let transports = crate::transport::parse_list(transports).expect("transports");
+    let mut can_subscribe: Vec<_> = transports.iter().map(|transport| transport.kind().to_owned()).collect();
+    can_subscribe.dedup();
+    crate::Membership {
+        key: crate::MemberKey {
+            user: ruma::UserId::parse(user).expect("a user id"),
+            device: "D".into(),
+            member_id: format!("{user}:D"),
+        },
+        device_from: crate::DeviceFrom::Content,
+        slot: crate::SlotId::default(),
+        application: "m.call".to_owned(),
+        intent: None,
+        capabilities: Vec::new(),
+        created_at: crate::Timestamp::default(),
+        expires_at: crate::Timestamp::from_millis(u64::MAX),
+        transports,
+        can_subscribe,
+        selection: crate::FocusSelection::MultiSfu,
+        event_id: ruma::EventId::parse("$event").expect("an event id"),
+        sent_at: crate::Timestamp::default(),
+        form: crate::Form::Legacy,
+    }
+}

@@ -7,9 +7,6 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-/// A deadline farther away than this is not worth waking up for: whoever is asked again then will say so again.
-const FAR: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// Milliseconds since the Unix epoch, as `origin_server_ts` counts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -58,9 +55,9 @@ impl Clock {
         self.wall.plus(now.saturating_duration_since(self.at))
     }
 
-    /// When the wall clock will show `wall`: `now` if it has already, a day from now if it will be later than that.
-    pub fn instant(&self, now: Instant, wall: Timestamp) -> Instant {
-        now + wall.since(self.wall(now)).min(FAR)
+    /// When the wall clock will show `wall`, or a time in the past if it has already. `None`: never.
+    pub fn instant(&self, wall: Timestamp) -> Option<Instant> {
+        self.at.checked_add(wall.since(self.wall))
     }
 }
 
@@ -75,8 +72,9 @@ mod tests {
         let clock = Clock::new(start, Timestamp::from_millis(1_000));
         let now = start + Duration::from_millis(500);
         assert_eq!(clock.wall(now), Timestamp::from_millis(1_500));
-        assert_eq!(clock.instant(now, Timestamp::from_millis(2_000)), start + Duration::from_secs(1));
-        assert_eq!(clock.instant(now, Timestamp::from_millis(7)), now);
-        assert_eq!(clock.instant(now, Timestamp::from_millis(u64::MAX)), now + FAR);
+        assert_eq!(clock.instant(Timestamp::from_millis(2_000)), Some(start + Duration::from_secs(1)));
+        assert_eq!(clock.instant(Timestamp::from_millis(7)), Some(start));
+        // A time that others made up is never a panic.
+        clock.instant(Timestamp::from_millis(u64::MAX));
     }
 }
