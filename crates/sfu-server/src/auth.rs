@@ -18,9 +18,9 @@ const KEY_FILE_BYTES_MAX: u64 = 256;
 
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
-    #[error("auth.signing_key_file {path}: {error}")]
+    #[error("signing key {path}: {error}")]
     KeyFile { path: PathBuf, error: io::Error },
-    #[error("auth.signing_key_file {path}: not an Ed25519 seed (32 bytes as base64)")]
+    #[error("signing key {path}: not an Ed25519 seed (32 bytes as base64)")]
     NotAKey { path: PathBuf },
     #[error(transparent)]
     Random(#[from] OsError),
@@ -28,10 +28,15 @@ pub enum AuthError {
     Mint(#[from] MintError),
 }
 
-/// The minter of this focus: with the key from the configured file, or with one that lives as long as the process.
+/// Name of the key in `state.dir`, if no other file is configured.
+const KEY_FILE: &str = "signing.key";
+
+/// The minter of this focus: with the key from its file, or with one that lives as long as the process. `state.dir`, if
+/// there is one, was made before.
 pub(crate) fn minter(config: &Config) -> Result<Minter, AuthError> {
-    let seed = match &config.auth.signing_key_file {
-        Some(path) => read_or_make(path)?,
+    let in_state_dir = config.state.dir.as_ref().map(|dir| dir.join(KEY_FILE));
+    let seed = match config.auth.signing_key_file.clone().or(in_state_dir) {
+        Some(path) => read_or_make(&path)?,
         None => random::seed()?,
     };
     Ok(Minter::from_seed(&seed, config.focus.name.clone())?)
@@ -98,9 +103,21 @@ mod tests {
     }
 
     #[test]
+    fn without_a_file_of_its_own_the_key_is_in_the_state_directory() {
+        let dir = std::env::temp_dir().join(format!("sfu-key-dir-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("made");
+        let mut config = Config::default();
+        config.state.dir = Some(dir.clone());
+        let [first, second] = [0, 1].map(|_| minter(&config).expect("a key").public_key().to_owned());
+        assert_eq!(first, second);
+        assert!(dir.join(KEY_FILE).exists());
+        std::fs::remove_dir_all(&dir).expect("own directory");
+    }
+
+    #[test]
     fn a_key_that_cannot_be_kept_is_an_error() {
         let error = minter(&with_key(Path::new("/nonexistent/key"))).map(|_| ()).expect_err("refused").to_string();
-        assert!(error.starts_with("auth.signing_key_file /nonexistent/key: "), "{error}");
+        assert!(error.starts_with("signing key /nonexistent/key: "), "{error}");
     }
 
     #[test]

@@ -33,6 +33,7 @@ tree! {
         log: Log,
         focus: Focus,
         auth: Auth,
+        state: State,
         limits: Limits,
         drain: Drain,
     }
@@ -106,8 +107,17 @@ section! {
     /// Who is let in.
     Auth {
         /// File with the key (an Ed25519 seed) that signs tokens. Made, readable by the owner only, if it is missing.
-        /// With --dev and no file the key lives in memory.
+        /// Not set: signing.key in state.dir; with neither the key lives in memory.
         signing_key_file: Option<PathBuf> = None, example r#""/var/lib/sfu-server/signing.key""#;
+    }
+}
+
+section! {
+    /// What must survive a restart: who was removed from a call, leave events that are sent for members, keys.
+    State {
+        /// Directory for it, of this server alone. Made, for the owner only, if it is missing.
+        /// Not set: in memory, so that somebody who was removed can come back after a restart.
+        dir: Option<PathBuf> = None, example r#""/var/lib/sfu-server""#;
     }
 }
 

@@ -13,6 +13,7 @@ pub mod node;
 mod notify;
 mod random;
 mod state;
+mod store;
 mod telemetry;
 mod web;
 mod worker;

@@ -81,6 +81,9 @@ metrics! {
     MISROUTED Counter "sfu_misrouted_datagrams_total" "Datagrams that came to another worker's socket: sent on, received so, received too late.";
     RING_DROPPED Counter "sfu_ring_dropped_total" "What found no room in a worker's ring, by kind.";
     RING_DEPTH Gauge "sfu_ring_depth" "Messages that wait in a worker's ring.";
+    STATE_DEGRADED Gauge "sfu_state_degraded" "1 while state.dir cannot be written.";
+    STATE_FAILURES Counter "sfu_state_write_failures_total" "Attempts to write to state.dir that failed.";
+    STATE_DROPPED Counter "sfu_state_writes_dropped_total" "Changes that will never be in state.dir, because too many waited.";
     EVENTS_DROPPED Counter "sfu_events_dropped_total" "Passing news (speakers, quality) dropped because the control task was busy.";
 }
 
@@ -163,6 +166,9 @@ pub(crate) struct Snapshot {
     pub(crate) workers: Vec<WorkerStats>,
     /// Datagrams, media, steering, nowhere.
     pub(crate) ring_dropped: [u64; 4],
+    pub(crate) state_failures: u64,
+    pub(crate) state_dropped: u64,
+    pub(crate) state_degraded: bool,
 }
 
 impl Metrics {
@@ -214,6 +220,9 @@ impl Metrics {
             self.count(metric, *label, snapshot.workers.iter().map(of).sum());
         }
         self.tell_drivers(&snapshot.workers);
+        self.gauge(&STATE_DEGRADED, None, usize::from(snapshot.state_degraded));
+        self.count(&STATE_FAILURES, None, snapshot.state_failures);
+        self.count(&STATE_DROPPED, None, snapshot.state_dropped);
         for (kind, value) in ["datagram", "media", "steering", "nowhere"].into_iter().zip(snapshot.ring_dropped) {
             self.count(&RING_DROPPED, Some(("kind", kind)), value);
         }

@@ -18,6 +18,7 @@ use crate::net::http::{self, Listener};
 use crate::net::{routes, tls};
 use crate::random::{self, OsError};
 use crate::state::NodeState;
+use crate::store::{Store, StoreError};
 use crate::worker::{Ended, Workers, WorkersError};
 
 /// After the last session, sockets get so long for their last words, and then requests for theirs.
@@ -42,6 +43,8 @@ pub enum StartError {
     Auth(#[from] AuthError),
     #[error(transparent)]
     Random(#[from] OsError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Part of a running node has died. What it held is lost, and the rest is of no use without it: the process should end
@@ -66,6 +69,7 @@ pub struct Node {
     /// A drain has come to its end.
     drained: bool,
     state: Arc<NodeState>,
+    store: Store,
     drain: mpsc::Sender<DrainOrder>,
     stop: watch::Sender<bool>,
     sockets_gone: mpsc::Receiver<()>,
@@ -78,6 +82,8 @@ pub struct Node {
 impl Node {
     /// Starts everything, or nothing. Ports that are 0 are chosen by the system.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        // Reads from the disk, before anything runs that could mind.
+        let (store, _saved) = Store::open(config.state.dir.as_deref())?;
         let minter = auth::minter(&config)?;
         let tls = tls::acceptor(&config.tls)?;
         let is_tls = tls.is_some();
@@ -120,6 +126,7 @@ impl Node {
             metrics_on_http: config.metrics_place() == MetricsPlace::OnHttp,
             control_stats: control_stats.clone(),
             workers: workers.stats.clone(),
+            store: store.clone(),
             dev_minter: config.dev.then_some(minter),
             allowed_origins: config.http.allowed_origins.clone(),
             only_loopback: config.dev && http_address.ip().is_loopback(),
@@ -162,6 +169,7 @@ impl Node {
             drain_timeout: config.drain.timeout.0,
             drained: false,
             state,
+            store,
             drain,
             stop,
             sockets_gone,
@@ -228,6 +236,7 @@ impl Node {
         drop(self.drain);
         let _ = tokio::time::timeout(LAST_WORDS, &mut self.control_task).await;
         self.workers.stop().await;
+        let _ = tokio::time::timeout(LAST_WORDS, self.store.flush()).await;
     }
 
     /// Drains, then stops.

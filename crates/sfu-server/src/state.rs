@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::control::{FromSocket, SharedStats};
 use crate::metrics::{Metrics, Snapshot};
+use crate::store::Store;
 use crate::worker::WorkersStats;
 
 pub(crate) struct NodeState {
@@ -22,6 +23,7 @@ pub(crate) struct NodeState {
     pub(crate) metrics_on_http: bool,
     pub(crate) control_stats: SharedStats,
     pub(crate) workers: WorkersStats,
+    pub(crate) store: Store,
     /// With `--dev`: mints tokens for anybody.
     pub(crate) dev_minter: Option<Minter>,
     pub(crate) allowed_origins: Vec<String>,
@@ -50,8 +52,24 @@ impl NodeState {
         reasons
     }
 
+    /// What does not work as it should, although calls go on.
+    pub(crate) fn degraded(&self) -> Vec<&'static str> {
+        match self.store.health().is_degraded() {
+            true => vec!["state.dir cannot be written"],
+            false => Vec::new(),
+        }
+    }
+
     pub(crate) fn render_metrics(&self) -> String {
         let control = *self.control_stats.lock().unwrap_or_else(PoisonError::into_inner);
-        self.metrics.render(&Snapshot { control, workers: self.workers.read(), ring_dropped: self.workers.dropped() })
+        let health = self.store.health();
+        self.metrics.render(&Snapshot {
+            control,
+            workers: self.workers.read(),
+            ring_dropped: self.workers.dropped(),
+            state_failures: health.failures(),
+            state_dropped: health.dropped(),
+            state_degraded: health.is_degraded(),
+        })
     }
 }

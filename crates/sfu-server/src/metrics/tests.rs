@@ -20,7 +20,14 @@ fn snapshot() -> Snapshot {
         counters: focus_control::Counters { refused_token: 2, ..Default::default() },
         slow_sockets: 1,
     };
-    Snapshot { control, workers: vec![worker; 2], ring_dropped: [1, 2, 3, 4] }
+    Snapshot {
+        control,
+        workers: vec![worker; 2],
+        ring_dropped: [1, 2, 3, 4],
+        state_failures: 6,
+        state_dropped: 0,
+        state_degraded: true,
+    }
 }
 
 /// Name with labels, and value, of each sample. Panics on a line that is none.

@@ -119,12 +119,15 @@ async fn healthz() -> Json<serde_json::Value> {
 struct Readiness {
     ready: bool,
     reasons: Vec<&'static str>,
+    /// What does not work as it should. Clients can come nevertheless.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    degraded: Vec<&'static str>,
 }
 
 async fn readyz(State(state): State<Arc<NodeState>>) -> Response {
     let reasons = state.unready();
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready: reasons.is_empty(), reasons })).into_response()
+    (status, Json(Readiness { ready: reasons.is_empty(), reasons, degraded: state.degraded() })).into_response()
 }
 
 async fn metrics(State(state): State<Arc<NodeState>>) -> Response {
