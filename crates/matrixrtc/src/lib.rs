@@ -4,11 +4,13 @@
 //! come out. It names no media type. Events of every wire version in the field are normalised into one [`Membership`].
 
 pub mod delayed_leave;
+pub mod discovery;
 pub mod event;
 pub mod focus_selection;
 pub mod identity;
 mod membership;
 pub mod mesh;
+pub mod reachability;
 pub mod session;
 mod slot;
 mod time;
@@ -17,6 +19,7 @@ pub mod transport;
 #[cfg(test)]
 mod testing;
 
+pub use discovery::Discovery;
 pub use event::{Claim, Join, Leave, Outgoing, Profile, Refusal, RoomEvent};
 pub use focus_selection::FocusSelection;
 pub use membership::{DeviceFrom, Form, MemberKey, Membership};
