@@ -7,12 +7,15 @@ mod auth;
 pub mod cli;
 pub mod config;
 mod control;
+#[allow(dead_code, reason = "until authorisation by Matrix uses all of it")]
+mod matrix;
 mod metrics;
 mod net;
 pub mod node;
 mod notify;
 mod random;
 mod state;
+#[allow(dead_code, reason = "until authorisation by Matrix uses all of it")]
 mod store;
 mod telemetry;
 mod web;
