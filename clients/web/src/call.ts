@@ -3,7 +3,9 @@
 
 import { Backoff } from './backoff.ts';
 import { realClock, type Clock } from './clock.ts';
-import { canEncrypt, EncryptionClient } from './e2ee/client.ts';
+import { EncryptionClient } from './e2ee/client.ts';
+import { canEncrypt, type FrameEncryption } from './e2ee/link.ts';
+import type { MemberEncryption } from './e2ee/member-client.ts';
 import type { EncryptionState } from './e2ee/messages.ts';
 import { Emitter } from './emitter.ts';
 import type { VideoCodec } from './encodings.ts';
@@ -22,7 +24,9 @@ export interface CallOptions {
   readonly token: () => Promise<Access>;
   /** The secret that the participants share. Without it nothing is encrypted end to end. */
   readonly secret?: string | null;
-  /** Makes the encryption worker: `new Worker(url of "@rust-sfu/client/worker", { type: 'module' })`. */
+  /** Instead of a secret: members have keys of their own, found by the `identity` of participants. Nothing plays in clear. */
+  readonly members?: MemberEncryption;
+  /** Makes the encryption worker: `new Worker(url of "@rust-sfu/client/worker", { type: 'module' })`. Not asked for with `members`. */
   readonly worker: () => Worker;
   readonly codec?: VideoCodec;
   readonly simulcast?: boolean;
@@ -74,7 +78,10 @@ export class Call extends Emitter<CallEvents> {
   #participant: string | null = null;
   #signalling: Signalling | null = null;
   #media: MediaSession | null = null;
-  #encryption: EncryptionClient | null = null;
+  #encryption: FrameEncryption | null = null;
+  /** The same when the keys come from a shared secret. */
+  #shared: EncryptionClient | null = null;
+  #stopMembers: (() => void) | null = null;
   #rotation: Rotation | null = null;
   #joining: { resolve: () => void; reject: (error: CallError) => void } | null = null;
   #rejoinBackoff: Backoff | null = null;
@@ -102,7 +109,7 @@ export class Call extends Emitter<CallEvents> {
 
   /** Whether what we send is encrypted end to end. */
   get encrypting(): boolean {
-    return Boolean(this.#options.secret);
+    return Boolean(this.#options.secret) || this.#options.members !== undefined;
   }
 
   get peerConnection(): RTCPeerConnection | null {
@@ -186,7 +193,7 @@ export class Call extends Emitter<CallEvents> {
 
   /** Moves the own key one step on (RFC 9605 §5.1); needs `ratchetBits`. */
   ratchetKey(): void {
-    this.#encryption?.ratchet();
+    this.#shared?.ratchet();
   }
 
   // --- statistics
@@ -229,7 +236,7 @@ export class Call extends Emitter<CallEvents> {
     this.#rejoinBackoff = null;
     if (!welcome.resumed) this.#startMedia(welcome);
     this.#applyAll(this.#roster.replace(welcome.participants));
-    this.#rotation?.announce();
+    this.#announce();
     if (welcome.resumed) {
       for (const source of this.#publications.keys()) this.#tellMuted(source);
       this.#media?.resumed();
@@ -244,25 +251,16 @@ export class Call extends Emitter<CallEvents> {
 
   #startMedia(welcome: ServerBody<'welcome'>): void {
     this.#stopMedia();
-    const encryption = canEncrypt() ? new EncryptionClient(this.#options.worker(), this.#options.secret || null, this.#options.ratchetBits ?? 0) : null;
+    const { members } = this.#options;
+    const encryption = members?.connection() ?? this.#sharedEncryption();
     this.#encryption = encryption;
     encryption?.on('state', ({ slot, track, state }) => this.#encryptionChanged(slot, track, state));
     encryption?.on('counters', (counters) => (this.#counters = counters));
-    if (encryption && this.encrypting) {
-      this.#rotation = new Rotation({
-        clock: this.#clock,
-        useDelayMs: this.#options.keyUseDelayMs ?? DEFAULT_KEY_USE_DELAY_MS,
-        newKey: () => encryption.newKey(),
-        announced: () => encryption.announced(),
-        useKey: (index) => encryption.useKey(index),
-        announce: (keys, key_index) => this.#signalling?.send('announce', { keys, key_index }),
-      });
-      encryption.on('key-in-use', ({ index }) => this.#rotation?.inUse(index));
-    }
+    this.#stopMembers = members?.on('key-in-use', () => this.#announce()) ?? null;
     const media = new MediaSession({
       send: (t, b) => this.#signalling?.send(t, b) ?? null,
       encryption,
-      keyIndex: () => this.#rotation?.keyIndex ?? null,
+      keyIndex: () => this.#keyIndex(),
       codec: this.#options.codec ?? 'vp8',
       simulcast: this.#options.simulcast ?? true,
       iceServers: this.#options.iceServers ?? [],
@@ -271,11 +269,40 @@ export class Call extends Emitter<CallEvents> {
     media.on('published', ({ source, muteChanged }) => (muteChanged ? this.#tellMuted(source) : undefined));
     media.on('failed', ({ error }) => this.emit('warning', { message: String(error) }));
     media.on('ice', () => this.#refreshState());
-    for (const participant of welcome.participants) encryption?.setPeerKeys(participant.id, participant.keys ?? []);
+    for (const participant of welcome.participants) this.#shared?.setPeerKeys(participant.id, participant.keys ?? []);
     for (const publication of this.#publications.values()) media.publish(publication);
     const tracks = welcome.participants.flatMap((participant) => participant.tracks);
     const audio = tracks.filter(({ kind }) => kind === 'audio').length;
     media.reserve(audio + 2, tracks.length - audio + 2);
+  }
+
+  #sharedEncryption(): EncryptionClient | null {
+    if (!canEncrypt()) return null;
+    const encryption = new EncryptionClient(this.#options.worker(), this.#options.secret || null, this.#options.ratchetBits ?? 0);
+    this.#shared = encryption;
+    if (!this.encrypting) return encryption;
+    this.#rotation = new Rotation({
+      clock: this.#clock,
+      useDelayMs: this.#options.keyUseDelayMs ?? DEFAULT_KEY_USE_DELAY_MS,
+      newKey: () => encryption.newKey(),
+      announced: () => encryption.announced(),
+      useKey: (index) => encryption.useKey(index),
+      announce: (keys, key_index) => this.#signalling?.send('announce', { keys, key_index }),
+    });
+    encryption.on('key-in-use', ({ index }) => this.#rotation?.inUse(index));
+    return encryption;
+  }
+
+  /** `null`: we send unencrypted. */
+  #keyIndex(): number | null {
+    return this.#options.members?.keyIndex ?? this.#rotation?.keyIndex ?? null;
+  }
+
+  /** Member keys go to the members; the focus hears only which one is in use. */
+  #announce(): void {
+    const { members } = this.#options;
+    if (members) this.#signalling?.send('announce', { keys: [], key_index: members.keyIndex });
+    else this.#rotation?.announce();
   }
 
   #stopMedia(): void {
@@ -288,8 +315,9 @@ export class Call extends Emitter<CallEvents> {
     this.#rotation = null;
     this.#media?.close();
     this.#media = null;
+    this.#stopMembers?.();
     this.#encryption?.close();
-    this.#encryption = null;
+    this.#encryption = this.#shared = null;
   }
 
   #sessionEnded(reason: EndReason, detail: string): void {
@@ -409,7 +437,7 @@ export class Call extends Emitter<CallEvents> {
     this.#clock.after(retry_after_ms, () => {
       if (wasOffer) this.#media?.resumed();
       else this.#media?.retell();
-      this.#rotation?.announce();
+      this.#announce();
       for (const source of this.#publications.keys()) this.#tellMuted(source);
     });
   }
@@ -424,10 +452,10 @@ export class Call extends Emitter<CallEvents> {
       case 'joined':
       case 'updated':
         // Keys before tracks: the first frame may be on its way.
-        this.#encryption?.setPeerKeys(participant.id, participant.keys);
+        this.#shared?.setPeerKeys(participant.id, participant.keys);
         return this.emit(`participant-${change.what}`, participant);
       case 'left':
-        this.#encryption?.removePeer(participant.id);
+        this.#shared?.removePeer(participant.id);
         if (this.#state !== 'ended') this.#rotation?.rotate();
         return this.emit('participant-left', { participant, reason: change.reason });
       case 'track-added':
@@ -455,7 +483,13 @@ export class Call extends Emitter<CallEvents> {
       this.emit('encryption', { participant: participant.id, track: id, state: 'missing-key' });
       return;
     }
-    const slot = media.subscribe(track, participant.id, wish);
+    if (this.#options.members && !track.enc) {
+      // A focus could say anything in the name of a member, if it need not be sealed.
+      this.emit('encryption', { participant: participant.id, track: id, state: 'off' });
+      return;
+    }
+    const owner = this.#options.members ? (participant.identity ?? '') : participant.id;
+    const slot = media.subscribe(track, owner, wish);
     if (this.#subscribed.has(id)) return;
     this.#subscribed.add(id);
     this.emit('media', { participant, track, media: slot.media.receiver.track });

@@ -4,7 +4,9 @@ export { Call, type CallEvents, type CallOptions, type CallState } from './call.
 export { CallError, type CallErrorCode } from './errors.ts';
 export { devToken, socketUrl, type Access } from './token.ts';
 export { rates, type Rates, type Reading, type StreamReading } from './stats.ts';
-export { canEncrypt, newSecret } from './e2ee/client.ts';
+export { newSecret } from './e2ee/client.ts';
+export { canEncrypt } from './e2ee/link.ts';
+export { MemberKeysClient, type MemberEncryption } from './e2ee/member-client.ts';
 export type { EncryptionState } from './e2ee/messages.ts';
 export type { VideoCodec } from './encodings.ts';
 export type { Publication } from './media.ts';

@@ -1,7 +1,8 @@
 // One RTCPeerConnection with everything on it: what we publish, the receive slots, and keeping ICE alive. A fresh join
 // makes a new one; a resumed session keeps it.
 
-import { EncryptionClient, codecsOfSdp } from './e2ee/client.ts';
+import { codecsOfSdp } from './e2ee/client.ts';
+import type { FrameEncryption } from './e2ee/link.ts';
 import { Emitter } from './emitter.ts';
 import { encodingsFor, preferCodec, supportsScalability, takeForwarded, type VideoCodec } from './encodings.ts';
 import { Negotiator } from './negotiator.ts';
@@ -19,7 +20,7 @@ export interface MediaEvents {
 export interface MediaOptions {
   readonly send: <T extends ClientMessage['t']>(t: T, b: ClientBody<T>) => number | null;
   /** `null`: this browser cannot encrypt, and there is nothing to encrypt. */
-  readonly encryption: EncryptionClient | null;
+  readonly encryption: FrameEncryption | null;
   /** `null`: we send unencrypted. */
   readonly keyIndex: () => number | null;
   readonly codec: VideoCodec;
@@ -123,9 +124,9 @@ export class MediaSession extends Emitter<MediaEvents> {
   // --- subscribing
 
   /** The slot for this track; its media appears on `slot.media.receiver.track`. */
-  subscribe(track: Track, participant: string, wish: Wish): Slot<RTCRtpTransceiver> {
+  subscribe(track: Track, owner: string, wish: Wish): Slot<RTCRtpTransceiver> {
     const slot = this.#slots.assign(track.track, track.kind);
-    this.#options.encryption?.expect(slot.name, { participant, track: track.track, encrypted: track.enc !== undefined });
+    this.#options.encryption?.expect(slot.name, { owner, track: track.track, encrypted: track.enc !== undefined });
     this.#subscriptions.wish(track.track, wish);
     this.#flushSoon();
     return slot;

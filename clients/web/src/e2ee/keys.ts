@@ -118,8 +118,8 @@ export interface OpeningKey {
   readonly baseKey: Bytes;
 }
 
-/** The ratchet steps of one announced key. */
-class Chain {
+/** The ratchet steps of one key of a sender. */
+export class Chain {
   readonly #index: number;
   readonly #ratchetBits: number;
   readonly #steps = new Map<number, OpeningKey>();

@@ -1,6 +1,7 @@
 // What the page and the encryption worker tell each other.
 
 import type { KeySalt } from '../wire.ts';
+import type { Bytes } from './sframe.ts';
 
 /**
  * How a received track stands: `ok` only once frames were really opened; `off` = the sender announced it as not encrypted;
@@ -8,12 +9,18 @@ import type { KeySalt } from '../wire.ts';
  */
 export type EncryptionState = 'ok' | 'missing-key' | 'failed' | 'off';
 
-/** `options` of an `RTCRtpScriptTransform`. */
-export type TransformRole = { readonly side: 'send'; readonly name: string } | { readonly side: 'receive'; readonly slot: string };
+/**
+ * `options` of an `RTCRtpScriptTransform`. `scope` names the peer connection: payload types mean something only within
+ * one, and several may share a worker. The name of a slot is unique in the worker.
+ */
+export type TransformRole =
+  | { readonly side: 'send'; readonly scope: string; readonly name: string }
+  | { readonly side: 'receive'; readonly scope: string; readonly slot: string };
 
 /** What a receive slot carries. A slot without an expectation plays nothing. */
 export interface Expectation {
-  readonly participant: string;
+  /** Whose keys open it: a participant's id, or with member keys its identity. */
+  readonly owner: string;
   readonly track: string;
   readonly encrypted: boolean;
 }
@@ -27,7 +34,11 @@ export type ToWorker =
   | { readonly type: 'ratchet' }
   | { readonly type: 'peer-keys'; readonly participant: string; readonly keys: readonly KeySalt[] }
   | { readonly type: 'peer-gone'; readonly participant: string }
-  | { readonly type: 'codecs'; readonly byPayloadType: ReadonlyMap<number, string> }
+  /** Instead of `secret`: everybody has keys of his own, which come by other ways than the focus. */
+  | { readonly type: 'member-keys' }
+  | { readonly type: 'own-key'; readonly index: number; readonly key: Bytes }
+  | { readonly type: 'member-key'; readonly owner: string; readonly index: number; readonly key: Bytes }
+  | { readonly type: 'codecs'; readonly scope: string; readonly byPayloadType: ReadonlyMap<number, string> }
   | { readonly type: 'expect'; readonly slot: string; readonly expectation: Expectation | null };
 
 export type FromWorker =

@@ -2,9 +2,14 @@
 
 import { openFrame, type Codec } from './frame.ts';
 import { parseHeader } from './header.ts';
-import type { PeerKeys } from './keys.ts';
+import type { OpeningKey } from './keys.ts';
 import type { EncryptionState, Expectation } from './messages.ts';
 import { open, type Bytes } from './sframe.ts';
+
+/** The keys of the others: `PeerKeys` or `MemberKeys`. */
+export interface KeysOfOthers {
+  find(owner: string, kid: bigint): Promise<{ opening: OpeningKey; commit: () => OpeningKey } | null>;
+}
 
 type Refusal = 'missing-key' | 'failed' | 'replayed';
 
@@ -43,7 +48,7 @@ export class SlotOpener {
   }
 
   /** The frame to play, or `null` for a frame that must not be played. `keys` is `null` without a secret. */
-  async handle(frame: Bytes, codec: Codec | null, keys: PeerKeys | null, now: number): Promise<Bytes | null> {
+  async handle(frame: Bytes, codec: Codec | null, keys: KeysOfOthers | null, now: number): Promise<Bytes | null> {
     const expectation = this.#expectation;
     if (!expectation || frame.length === 0) return null;
     if (!expectation.encrypted) {
@@ -53,7 +58,7 @@ export class SlotOpener {
     try {
       if (!keys) throw new Refused('missing-key');
       if (!codec) throw new Refused('failed');
-      const opened = await openFrame(codec, frame, (metadata, sealed) => openSealed(keys, expectation.participant, metadata, sealed));
+      const opened = await openFrame(codec, frame, (metadata, sealed) => openSealed(keys, expectation.owner, metadata, sealed));
       // The slot may have been given away while the frame was being opened.
       if (this.#expectation?.track !== expectation.track) return null;
       this.#refused = 0;
@@ -80,10 +85,10 @@ export class SlotOpener {
   }
 }
 
-async function openSealed(keys: PeerKeys, participant: string, metadata: Uint8Array, sealed: Bytes): Promise<Bytes> {
+async function openSealed(keys: KeysOfOthers, owner: string, metadata: Uint8Array, sealed: Bytes): Promise<Bytes> {
   const header = parseHeader(sealed);
   if (!header) throw new Refused('failed');
-  const found = await keys.find(participant, header.kid);
+  const found = await keys.find(owner, header.kid);
   if (!found) throw new Refused('missing-key');
   if (!found.opening.replay.fresh(header.ctr)) throw new Refused('replayed');
   const plaintext = await open(found.opening.key, header, metadata, sealed);

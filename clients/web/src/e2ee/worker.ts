@@ -4,6 +4,7 @@
 import { codecOf, sealFrame, type Codec } from './frame.ts';
 import { OwnKeys, PeerKeys } from './keys.ts';
 import type { Expectation, FromWorker, ToWorker, TransformRole } from './messages.ts';
+import { MemberKeys, OwnMemberKeys } from './member-keys.ts';
 import { SlotOpener } from './opener.ts';
 import { seal, type Bytes } from './sframe.ts';
 
@@ -25,9 +26,10 @@ interface Scope {
 }
 const scope = globalThis as unknown as Scope;
 
-let own: OwnKeys | null = null;
-let peers: PeerKeys | null = null;
-let codecs: ReadonlyMap<number, string> = new Map();
+/** Keys from a shared secret, or of the members: a call has one kind. */
+let own: OwnKeys | OwnMemberKeys | null = null;
+let peers: PeerKeys | MemberKeys | null = null;
+const codecs = new Map<string, ReadonlyMap<number, string>>();
 const slots = new Map<string, SlotOpener>();
 const senders = new Set<Transformer>();
 const counters = { sealed: 0, opened: 0, dropped: 0 };
@@ -42,14 +44,14 @@ function slotOf(name: string): SlotOpener {
 }
 
 /** Not every browser puts the MIME type into the metadata; the payload type is there in all, and SDP says what it means. */
-function codec(frame: EncodedFrame): Codec | null {
+function codec(frame: EncodedFrame, scope: string): Codec | null {
   const { mimeType, payloadType } = frame.getMetadata();
-  const mime = mimeType ?? (payloadType === undefined ? undefined : codecs.get(payloadType));
+  const mime = mimeType ?? (payloadType === undefined ? undefined : codecs.get(scope)?.get(payloadType));
   return mime === undefined ? null : codecOf(mime);
 }
 
-async function sealed(frame: EncodedFrame): Promise<Bytes | null> {
-  const kind = codec(frame);
+async function sealed(frame: EncodedFrame, scope: string): Promise<Bytes | null> {
+  const kind = codec(frame, scope);
   const data: Bytes = new Uint8Array(frame.data);
   if (!own || !kind || data.length === 0) return null;
   const keys = own;
@@ -80,8 +82,8 @@ scope.onrtctransform = ({ transformer }) => {
   const { options, readable, writable } = transformer;
   const stage =
     options.side === 'send'
-      ? transform(sealed, 'sealed')
-      : transform((frame) => slotOf(options.slot).handle(new Uint8Array(frame.data), codec(frame), peers, performance.now()), 'opened');
+      ? transform((frame) => sealed(frame, options.scope), 'sealed')
+      : transform((frame) => slotOf(options.slot).handle(new Uint8Array(frame.data), codec(frame, options.scope), peers, performance.now()), 'opened');
   if (options.side === 'send') senders.add(transformer);
   void readable
     .pipeThrough(stage)
@@ -107,8 +109,14 @@ async function handle(message: ToWorker): Promise<void> {
       own = new OwnKeys(message.secret, message.ratchetBits);
       peers = new PeerKeys(message.secret, message.ratchetBits);
       return;
+    case 'member-keys':
+      own = new OwnMemberKeys();
+      peers = new MemberKeys();
+      return;
     case 'prepare-key':
-      return own?.prepare(message.index, message.salt);
+      return own instanceof OwnKeys ? own.prepare(message.index, message.salt) : undefined;
+    case 'own-key':
+      return own instanceof OwnMemberKeys ? own.prepare(message.index, message.key) : undefined;
     case 'use-key':
       await own?.use(message.index);
       scope.postMessage({ type: 'key-in-use', index: message.index, keyFrames: [...senders].every((sender) => sender.generateKeyFrame) });
@@ -116,13 +124,15 @@ async function handle(message: ToWorker): Promise<void> {
     case 'key-frames':
       return requestKeyFrames();
     case 'ratchet':
-      return own?.ratchet();
+      return own instanceof OwnKeys ? own.ratchet() : undefined;
     case 'peer-keys':
-      return peers?.set(message.participant, message.keys);
+      return peers instanceof PeerKeys ? peers.set(message.participant, message.keys) : undefined;
+    case 'member-key':
+      return peers instanceof MemberKeys ? peers.set(message.owner, message.index, message.key) : undefined;
     case 'peer-gone':
       return peers?.remove(message.participant);
     case 'codecs':
-      codecs = message.byPayloadType;
+      codecs.set(message.scope, message.byPayloadType);
       return;
     case 'expect':
       return expect(message.slot, message.expectation);

@@ -61,7 +61,7 @@ async function run(test: Case): Promise<Outcome | null> {
   to.onicecandidate = ({ candidate }) => void from.addIceCandidate(candidate ?? undefined);
   to.ontrack = ({ track, receiver: rtpReceiver }) => {
     receiver.protectReceiver(rtpReceiver, track.kind);
-    receiver.expect(track.kind, { participant: 'p', track: track.kind, encrypted: test.announced });
+    receiver.expect(track.kind, { owner: 'p', track: track.kind, encrypted: test.announced });
     const element = document.createElement(track.kind as 'audio' | 'video');
     element.autoplay = true;
     element.srcObject = new MediaStream([track]);

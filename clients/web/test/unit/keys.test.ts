@@ -30,7 +30,7 @@ async function sender(ratchetBits = 0): Promise<{ keys: OwnKeys; salt: string }>
 function receiver(participant = 'p-a'): { slot: SlotOpener; states: EncryptionState[] } {
   const states: EncryptionState[] = [];
   const slot = new SlotOpener((_track, state) => states.push(state));
-  slot.expect({ participant, track: 't-1', encrypted: true });
+  slot.expect({ owner: participant, track: 't-1', encrypted: true });
   return { slot, states };
 }
 
@@ -135,7 +135,7 @@ test('an unencrypted frame is never played on an encrypted track, and an unencry
   const { slot, states } = receiver();
   for (let i = 0; i < 50; i++) assert.equal(await slot.handle(FRAME, 'opus', peers, i * 20), null);
   assert.equal(states.includes('ok'), false);
-  slot.expect({ participant: 'p-a', track: 't-1', encrypted: false });
+  slot.expect({ owner: 'p-a', track: 't-1', encrypted: false });
   assert.equal(await slot.handle(FRAME, 'opus', peers, 0), FRAME);
   assert.equal(states.at(-1), 'off');
   slot.expect(null);
@@ -150,7 +150,7 @@ test('a slot that is given to another sender looks keys up for that one', async 
   peers.set('p-b', [{ index: 0, salt: b.salt }]);
   const { slot } = receiver('p-a');
   assert.ok(await slot.handle(await sealOpus(a.keys), 'opus', peers, 0));
-  slot.expect({ participant: 'p-b', track: 't-2', encrypted: true });
+  slot.expect({ owner: 'p-b', track: 't-2', encrypted: true });
   assert.equal(await slot.handle(await sealOpus(a.keys), 'opus', peers, 0), null);
   assert.ok(await slot.handle(await sealOpus(b.keys), 'opus', peers, 0));
 });
