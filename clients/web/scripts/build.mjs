@@ -2,7 +2,8 @@
 // File names carry a hash of their content, so that the server may let browsers cache assets for ever.
 
 import { build } from 'esbuild';
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
@@ -24,16 +25,35 @@ async function page() {
   const assets = at('dist', 'assets');
   await mkdir(assets, { recursive: true });
   const worker = await bundle('src/e2ee/worker.ts', assets, { format: 'iife', entryNames: 'e2ee-[name]-[hash]' });
-  const script = await bundle('src/page/main.ts', assets, {
-    entryNames: 'page-[hash]',
-    define: { WORKER_FILE: JSON.stringify(`/assets/${worker}`) },
-  });
+  const workerFile = JSON.stringify(`/assets/${worker}`);
+  const script = await bundle('src/page/main.ts', assets, { entryNames: 'page-[hash]', define: { WORKER_FILE: workerFile } });
   const style = await bundle('src/page/style.css', assets, { entryNames: 'page-[hash]' });
-  const html = (await readFile(at('src/page/index.html'), 'utf8')).replace('%STYLE%', `/assets/${style}`).replace('%SCRIPT%', `/assets/${script}`);
-  await writeFile(at('dist/index.html'), html);
+  const html = await readFile(at('src/page/index.html'), 'utf8');
+  await writeFile(at('dist/index.html'), html.replace('%STYLE%', `/assets/${style}`).replace('%SCRIPT%', `/assets/${script}`));
+  const matrix = await matrixPage(assets, html, workerFile, style);
   // Old files go last, so that a server that reads this folder never meets half a page.
-  for (const name of await readdir(assets)) if (![worker, script, style].includes(name)) await rm(path.join(assets, name), { recursive: true });
+  const kept = [worker, script, style, ...matrix];
+  for (const name of await readdir(assets)) if (!kept.includes(name)) await rm(path.join(assets, name), { recursive: true });
   await checkBudget(['dist/index.html', ...[worker, script, style].map((name) => `dist/assets/${name}`)]);
+}
+
+/** The same page in Matrix mode. What it needs beyond is large, so it is a page of its own. */
+async function matrixPage(assets, html, workerFile, style) {
+  const crypto = 'node_modules/@matrix-org/matrix-sdk-crypto-wasm/pkg/matrix_sdk_crypto_wasm_bg.wasm';
+  const wasm = `matrix-crypto-${createHash('sha256').update(await readFile(at(crypto))).digest('hex').slice(0, 8)}.wasm`;
+  await copyFile(at(crypto), path.join(assets, wasm));
+  const define = { WORKER_FILE: workerFile, WASM_FILE: JSON.stringify(`/assets/${wasm}`), global: 'globalThis' };
+  // The SDK names the wasm file by its own place. We load another copy, so that name leads nowhere and is never used.
+  const script = await bundle('src/matrix/page/main.ts', assets, { entryNames: 'matrix-[hash]', define, logOverride: { 'empty-import-meta': 'silent' } });
+  const extra = await bundle('src/matrix/page/style.css', assets, { entryNames: 'matrix-[hash]' });
+  const styles = `/assets/${style}"><link rel="stylesheet" href="/assets/${extra}`;
+  const parts = await readFile(at('src/matrix/page/parts.html'), 'utf8');
+  const page = html
+    .replace('%STYLE%', styles)
+    .replace('%SCRIPT%', `/assets/${script}`)
+    .replace('<div id="toasts"', () => `${parts}<div id="toasts"`);
+  await writeFile(at('dist/matrix.html'), page);
+  return [wasm, script, extra];
 }
 
 async function checkBudget(files) {

@@ -3,6 +3,7 @@
 
 import { Backoff } from './backoff.ts';
 import { realClock, type Clock } from './clock.ts';
+import type { CallView } from './call-view.ts';
 import { EncryptionClient } from './e2ee/client.ts';
 import { canEncrypt, type FrameEncryption } from './e2ee/link.ts';
 import type { MemberEncryption } from './e2ee/member-client.ts';
@@ -65,7 +66,7 @@ export interface CallEvents {
 const REJOIN_MS = 5 * 60_000;
 const DEFAULT_KEY_USE_DELAY_MS = 1000;
 
-export class Call extends Emitter<CallEvents> {
+export class Call extends Emitter<CallEvents> implements CallView {
   readonly #options: CallOptions;
   readonly #clock: Clock = realClock;
   readonly #roster = new Roster();

@@ -21,6 +21,14 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; script-src 'self'; st
      media-src 'self' blob: mediastream:; connect-src 'self' ws: wss:; worker-src 'self' blob:; frame-ancestors 'none'; \
      base-uri 'none'";
 
+/// In Matrix mode the page talks to its user's homeserver, wherever that is, and runs the cryptography of the Matrix SDK.
+const CONTENT_SECURITY_POLICY_MATRIX: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
+     img-src 'self' data: blob:; media-src 'self' blob: mediastream:; connect-src 'self' ws: wss: http: https:; \
+     worker-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'";
+
+/// File name of the page in Matrix mode.
+const MATRIX_PAGE: &str = "matrix.html";
+
 /// Hex or base-36 digits that a bundler puts into a file's name when it is made from the content.
 const HASH_DIGITS: usize = 8;
 
@@ -28,6 +36,12 @@ const HASH_DIGITS: usize = 8;
 pub(crate) fn index() -> Response {
     let page = find("index.html").unwrap_or(Cow::Borrowed(PLACEHOLDER.as_bytes()));
     file("index.html", page)
+}
+
+/// The call page in Matrix mode. Its address holds a login, in the fragment, which never gets here.
+pub(crate) fn matrix() -> Response {
+    let page = find(MATRIX_PAGE).unwrap_or(Cow::Borrowed(PLACEHOLDER.as_bytes()));
+    file(MATRIX_PAGE, page)
 }
 
 /// A file of the page, if there is one of this name.
@@ -61,7 +75,8 @@ fn file(path: &str, content: Cow<'static, [u8]>) -> Response {
     let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
     set(header::CONTENT_TYPE, content_type(path));
     set(header::CACHE_CONTROL, if is_hashed(path) { "public, max-age=31536000, immutable" } else { "no-cache" });
-    set(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
+    let policy = if path == MATRIX_PAGE { CONTENT_SECURITY_POLICY_MATRIX } else { CONTENT_SECURITY_POLICY };
+    set(header::CONTENT_SECURITY_POLICY, policy);
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     // The path names the call.
     set(header::REFERRER_POLICY, "no-referrer");
@@ -124,6 +139,20 @@ mod tests {
         {
             assert!(asset(path).is_none(), "{path}");
         }
+    }
+
+    #[test]
+    fn only_the_matrix_page_reaches_other_servers_and_runs_wasm() {
+        let policy = |response: &Response| {
+            response.headers()[header::CONTENT_SECURITY_POLICY].to_str().expect("ascii").to_owned()
+        };
+        for word in ["'wasm-unsafe-eval'", " https: "] {
+            assert!(policy(&matrix()).replace(';', " ").contains(word), "{word}");
+            assert!(!policy(&index()).replace(';', " ").contains(word), "{word}");
+        }
+        assert!(policy(&matrix()).contains("frame-ancestors 'none'"));
+        assert_eq!(content_type("assets/matrix-crypto-0a1b2c3d.wasm"), "application/wasm");
+        assert!(is_hashed("assets/matrix-crypto-0a1b2c3d.wasm"));
     }
 
     #[test]

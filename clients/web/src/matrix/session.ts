@@ -59,14 +59,19 @@ export interface Changes {
   readonly updated: readonly Membership[];
 }
 
+/** One stay. A member id that is no more than user and device comes back with another beginning. */
+export function stayOf(member: Membership): string {
+  return `${keyOf(member)} ${member.createdAt}`;
+}
+
 export function changes(before: readonly Membership[], after: readonly Membership[]): Changes {
-  const old = new Map(before.map((member) => [keyOf(member), member]));
-  const now = new Map(after.map((member) => [keyOf(member), member]));
+  const old = new Map(before.map((member) => [stayOf(member), member]));
+  const now = new Map(after.map((member) => [stayOf(member), member]));
   return {
-    joined: after.filter((member) => !old.has(keyOf(member))),
-    left: before.filter((member) => !now.has(keyOf(member))),
+    joined: after.filter((member) => !old.has(stayOf(member))),
+    left: before.filter((member) => !now.has(stayOf(member))),
     updated: after.filter((member) => {
-      const known = old.get(keyOf(member));
+      const known = old.get(stayOf(member));
       return known !== undefined && known.eventId !== member.eventId;
     }),
   };

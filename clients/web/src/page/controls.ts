@@ -1,18 +1,18 @@
 // The switches of a running call: microphone, camera, screen, and the keys that work them.
 
-import type { Call } from '../index.ts';
+import type { CallView } from '../call-view.ts';
 import { openScreen, type Device, type Devices } from './devices.ts';
 import { byId, setSwitch } from './dom.ts';
 import { announce, toast } from './notices.ts';
 import { deviceProblem } from './words.ts';
 
 export class Controls {
-  readonly #call: Call;
+  readonly #call: CallView;
   readonly #devices: Devices;
   #screen: MediaStreamTrack[] = [];
   #busy = false;
 
-  constructor(call: Call, devices: Devices) {
+  constructor(call: CallView, devices: Devices) {
     this.#call = call;
     this.#devices = devices;
     byId('toggle-mic').onclick = () => void this.#once(() => this.#toggle('microphone'));

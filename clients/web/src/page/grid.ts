@@ -1,6 +1,7 @@
 // All tiles: people in a grid, shared screens on a stage above or beside it.
 
-import type { Call, EncryptionState, RemoteParticipant, Track } from '../index.ts';
+import type { CallView } from '../call-view.ts';
+import type { EncryptionState, RemoteParticipant, Track } from '../index.ts';
 import { byId, create } from './dom.ts';
 import { bestColumns, tileWidth } from './layout.ts';
 import { Tile, tileKindOf } from './tile.ts';
@@ -12,7 +13,7 @@ const PADDING = 4;
 const SMALLEST = 140;
 
 export class Grid {
-  readonly #call: Call;
+  readonly #call: CallView;
   readonly #grid = byId('grid');
   readonly #stage = byId('stage');
   readonly #people = new Map<string, Tile>();
@@ -20,11 +21,14 @@ export class Grid {
   readonly #visibility: Visibility;
   readonly #self: HTMLElement;
   readonly #selfVideo: HTMLVideoElement;
+  /** What scripts find a person by. */
+  readonly #address: (participant: RemoteParticipant) => string;
   /** Called when the encryption of some tile changed. */
   onencryption: () => void = () => undefined;
 
-  constructor(call: Call, ownName: string) {
+  constructor(call: CallView, ownName: string, address: (participant: RemoteParticipant) => string = ({ name }) => name) {
     this.#call = call;
+    this.#address = address;
     this.#visibility = new Visibility((track, wish) => call.want(track, wish));
     this.#selfVideo = create('video', { autoplay: '', muted: '', playsinline: '', 'aria-label': 'Your camera' });
     this.#selfVideo.muted = true;
@@ -41,6 +45,15 @@ export class Grid {
   setSelf(track: MediaStreamTrack | null): void {
     this.#selfVideo.srcObject = track && new MediaStream([track]);
     this.#self.classList.toggle('playing', track !== null);
+  }
+
+  /** Our own tile, and the one of somebody else if there is one. */
+  get self(): HTMLElement {
+    return this.#self;
+  }
+
+  tileOf(participant: string): Tile | undefined {
+    return this.#people.get(participant);
   }
 
   encryptionStates(): (EncryptionState | null)[] {
@@ -95,7 +108,7 @@ export class Grid {
   #person(participant: RemoteParticipant): Tile {
     let tile = this.#people.get(participant.id);
     if (!tile) {
-      tile = new Tile(participant, 'person');
+      tile = new Tile(participant, 'person', this.#address(participant));
       this.#people.set(participant.id, tile);
       this.#self.before(tile.root);
       tile.setQuality(participant.quality);
@@ -107,7 +120,7 @@ export class Grid {
   #screen(participant: RemoteParticipant): Tile {
     let tile = this.#screens.get(participant.id);
     if (!tile) {
-      tile = new Tile(participant, 'screen');
+      tile = new Tile(participant, 'screen', this.#address(participant));
       this.#screens.set(participant.id, tile);
       this.#stage.append(tile.root);
       this.#arrange();

@@ -1,6 +1,7 @@
 // The statistics panel: plots once a second, and a table of all streams.
 
-import { rates, type Call, type Rates, type Reading, type StreamReading } from '../index.ts';
+import type { CallView } from '../call-view.ts';
+import { rates, type Rates, type Reading, type StreamReading } from '../index.ts';
 import { byId, create } from './dom.ts';
 import { Plot, type Line } from './plot.ts';
 
@@ -35,13 +36,13 @@ function short(value: number | null): string {
 }
 
 export class StatsPanel {
-  readonly #call: Call;
+  readonly #call: CallView;
   readonly #panel = byId('stats');
   readonly #drawn: { chart: Chart; plot: Plot; now: HTMLElement }[] = [];
   #before: Reading | null = null;
   #timer: ReturnType<typeof setInterval> | undefined;
 
-  constructor(call: Call) {
+  constructor(call: CallView) {
     this.#call = call;
     const boxes = CHARTS.map((chart) => {
       const plot = new Plot(chart.title, chart.lines, chart.floor);

@@ -42,6 +42,7 @@ export class Tile {
   readonly participant: string;
   readonly kind: TileKind;
   readonly #name: string;
+  readonly #address: string;
   readonly #media = new Map<string, { element: HTMLMediaElement; source: Source }>();
   readonly #states = new Map<string, EncryptionState>();
   /** Why videos do not flow, where they do not. */
@@ -51,7 +52,8 @@ export class Tile {
   readonly #muted: HTMLElement;
   readonly #note: HTMLElement;
 
-  constructor(participant: RemoteParticipant, kind: TileKind) {
+  constructor(participant: RemoteParticipant, kind: TileKind, address = participant.name) {
+    this.#address = address;
     this.participant = participant.id;
     this.kind = kind;
     this.#name = participant.name;
@@ -73,7 +75,7 @@ export class Tile {
   addTrack(track: Track): HTMLMediaElement {
     const known = this.#media.get(track.track);
     if (known) return known.element;
-    const element = create(track.kind, { autoplay: '', playsinline: '', 'data-participant': this.#name, 'data-source': sourceName(track.source) });
+    const element = create(track.kind, { autoplay: '', playsinline: '', 'data-participant': this.#address, 'data-source': sourceName(track.source) });
     element.setAttribute('aria-label', `${sourceName(track.source)} of ${this.#name}`);
     // Sound has its own element, so that nothing is heard twice.
     if (element instanceof HTMLVideoElement) {

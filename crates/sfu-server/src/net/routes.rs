@@ -38,6 +38,7 @@ pub(crate) fn router(state: Arc<NodeState>) -> Router {
     let pages = Router::new()
         .route("/", get(async || web::index()))
         .route("/call/{room}", get(async || web::index()))
+        .route("/matrix", get(async || web::matrix()))
         .route(SIGNALLING_PATH, any(ws::upgrade));
     let pages = match state.metrics_on_http {
         true => pages.route("/metrics", get(metrics)),

@@ -1,0 +1,148 @@
+// The "last will" (MSC4140): the event that says we left is left with the homeserver, which sends it unless we ask it again
+// and again to wait. So a page that is killed is gone for the others within the delay.
+
+import type { Clock } from '../clock.ts';
+import { HomeserverError, type Homeserver } from './homeserver.ts';
+import { integerAt, stringAt, type Json } from './json.ts';
+
+/** Gone this long after the last restart; the promise is 12 s for all of it. */
+export const DELAY_MS = 10_000;
+export const RESTART_MS = 5_000;
+/** While a focus restarts it for us: at least the hour that the crate asks for. */
+export const DELEGATED_DELAY_MS = 3_600_000;
+const RETRY_MS = 1_000;
+const LIMITED_MS = 5_000;
+const UNSTABLE = '/_matrix/client/unstable/org.matrix.msc4140';
+
+export interface LastWillOptions {
+  readonly homeserver: Homeserver;
+  readonly clock: Clock;
+  readonly room: string;
+  readonly type: string;
+  readonly stateKey: string;
+  readonly content: Json;
+  /** The homeserver may have sent it: our membership must be said anew. */
+  readonly lost: () => void;
+}
+
+type State = { readonly is: 'off' } | { readonly is: 'unsupported' } | { readonly is: 'scheduled'; readonly delayId: string; readonly delegated: boolean };
+
+export class LastWill {
+  readonly #options: LastWillOptions;
+  #state: State = { is: 'off' };
+  #cancel: () => void = () => undefined;
+  #closed = false;
+  #maxDelayMs = Infinity;
+
+  constructor(options: LastWillOptions) {
+    this.#options = options;
+  }
+
+  get delayId(): string | null {
+    return this.#state.is === 'scheduled' ? this.#state.delayId : null;
+  }
+
+  get supported(): boolean {
+    return this.#state.is !== 'unsupported';
+  }
+
+  /** Before the event that joins. Without support for it we join all the same. */
+  async schedule(delayMs = DELAY_MS): Promise<void> {
+    const { room, type, stateKey, content, homeserver } = this.#options;
+    const delay = Math.min(delayMs, this.#maxDelayMs);
+    const path = `/_matrix/client/v3/rooms/${encodeURIComponent(room)}/state/${encodeURIComponent(type)}/${encodeURIComponent(stateKey)}`;
+    try {
+      const answer = await homeserver.request('PUT', path, content, { 'org.matrix.msc4140.delay': String(delay) });
+      const delayId = stringAt(answer, 'delay_id');
+      if (delayId === null) {
+        // The homeserver did not know the parameter and has sent the leave at once. The join that follows undoes it.
+        this.#state = { is: 'unsupported' };
+        return;
+      }
+      if (this.#closed) return void this.#act(delayId, 'cancel').catch(() => undefined);
+      this.#state = { is: 'scheduled', delayId, delegated: false };
+      this.#later(RESTART_MS, () => this.#restart());
+    } catch (error) {
+      if (!(error instanceof HomeserverError)) throw error;
+      const max = integerAt(error.body, 'org.matrix.msc4140.max_delay');
+      if (max !== null && max > 0 && max < delay) {
+        this.#maxDelayMs = max;
+        return this.schedule(delayMs);
+      }
+      // Only a busy or unreachable homeserver will do it later; all else means that it does not do it.
+      if (error.status === 0 || error.status === 429 || error.status >= 500) this.#later(waitOf(error), () => this.#again(delayMs));
+      else this.#state = { is: 'unsupported' };
+    }
+  }
+
+  /** The focus restarts it from now on. */
+  delegated(): void {
+    if (this.#state.is !== 'scheduled') return;
+    this.#state = { ...this.#state, delegated: true };
+    this.#cancel();
+  }
+
+  /** The focus may not be there to do it: we do it ourselves. */
+  takeBack(): void {
+    if (this.#state.is !== 'scheduled' || !this.#state.delegated) return;
+    this.#state = { ...this.#state, delegated: false };
+    this.#restart();
+  }
+
+  /** At the end, when the leave was sent: nothing is to come after it. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#cancel();
+    const { delayId } = this;
+    this.#state = { is: 'off' };
+    // One that is gone already is as good as cancelled.
+    if (delayId !== null) await this.#act(delayId, 'cancel').catch(() => undefined);
+  }
+
+  #restart(): void {
+    const { delayId } = this;
+    if (delayId === null || this.#closed) return;
+    this.#act(delayId, 'restart').then(
+      () => this.#later(RESTART_MS, () => this.#restart()),
+      (error: unknown) => this.#failed(error, delayId),
+    );
+  }
+
+  #failed(error: unknown, delayId: string): void {
+    if (this.#closed || this.delayId !== delayId) return;
+    const known = error instanceof HomeserverError ? error : null;
+    if (known && (known.status === 404 || known.status === 409)) {
+      // It was sent, or cancelled by an event of ours on the same key. Both are told by the room; a new one is needed.
+      this.#state = { is: 'off' };
+      this.#again(DELAY_MS);
+    } else {
+      this.#later(known ? waitOf(known) : RETRY_MS, () => this.#restart());
+    }
+  }
+
+  #again(delayMs: number): void {
+    if (this.#closed) return;
+    void this.schedule(delayMs).then(() => (this.#closed ? undefined : this.#options.lost()));
+  }
+
+  #later(ms: number, work: () => void): void {
+    this.#cancel();
+    if (!this.#closed) this.#cancel = this.#options.clock.after(ms, work);
+  }
+
+  async #act(delayId: string, action: 'restart' | 'cancel' | 'send'): Promise<void> {
+    const id = encodeURIComponent(delayId);
+    try {
+      await this.#options.homeserver.request('POST', `${UNSTABLE}/delayed_events/${id}/${action}`, {});
+    } catch (error) {
+      // Before the action became part of the path it was part of the body.
+      if (!(error instanceof HomeserverError) || error.errcode !== 'M_UNRECOGNIZED') throw error;
+      await this.#options.homeserver.request('POST', `${UNSTABLE}/delayed_events/${id}`, { action });
+    }
+  }
+}
+
+function waitOf(error: HomeserverError): number {
+  if (error.status !== 429) return RETRY_MS;
+  return error.retryAfterMs ?? LIMITED_MS;
+}

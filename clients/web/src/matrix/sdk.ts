@@ -1,0 +1,271 @@
+// matrix-js-sdk behind our interfaces: login, sync, rooms, and Olm through its Rust crypto. The only file that names it.
+
+import { initAsync } from '@matrix-org/matrix-sdk-crypto-wasm';
+import {
+  ClientEvent,
+  createClient,
+  EventTimeline,
+  EventType,
+  MatrixError,
+  MatrixEventEvent,
+  Method,
+  RoomEvent,
+  RoomMemberEvent,
+  RoomStateEvent,
+  RoomStickyEventsEvent,
+  type MatrixClient,
+  type MatrixEvent,
+  type Room as SdkRoom,
+} from 'matrix-js-sdk';
+import { logger } from 'matrix-js-sdk/lib/logger.js';
+import { HomeserverError, type Homeserver, type RawEvent, type Room, type ToDevice, type Trust } from './homeserver.ts';
+import { isObject, type Json } from './json.ts';
+import type { Login } from './login.ts';
+
+/** A slow first sync of a large account. */
+const FIRST_SYNC_MS = 60_000;
+const TIMELINE = 30;
+
+export class Sdk implements Homeserver {
+  readonly client: MatrixClient;
+  readonly #listeners = new Set<(message: ToDevice) => void>();
+
+  private constructor(client: MatrixClient) {
+    this.client = client;
+    client.on(ClientEvent.ReceivedToDeviceMessage, ({ message, encryptionInfo }) => {
+      if (encryptionInfo?.sender !== message.sender) return;
+      void this.#deviceOf(message.sender, encryptionInfo.senderCurve25519KeyBase64).then((device) => {
+        if (device === null || (encryptionInfo.senderDevice && encryptionInfo.senderDevice !== device)) return;
+        const { type, sender, content } = message;
+        for (const listener of this.#listeners) listener({ type, sender, device, content: content as Json });
+      });
+    });
+  }
+
+  /** Logs in, if the address held no token, and returns after the first sync. */
+  static async start(login: Login, wasm: string): Promise<Sdk> {
+    // Its log holds the ids of everybody.
+    (logger as unknown as { setLevel(level: string, persist: boolean): void }).setLevel('error', false);
+    const { homeserver: baseUrl } = login;
+    const session = login.token === null ? await passwordLogin(login) : { user: login.user, device: login.device ?? '', token: login.token };
+    const client = createClient({ baseUrl, userId: session.user, deviceId: session.device, accessToken: session.token, useAuthorizationHeader: true });
+    // The crypto of the SDK asks for it by a name that the bundler cannot know.
+    await initAsync(wasm);
+    await client.initRustCrypto({ cryptoDatabasePrefix: `rust-sfu:${session.user}:${session.device}` });
+    const sdk = new Sdk(client);
+    if (login.crossSign) await sdk.#crossSign();
+    await sdk.#sync();
+    return sdk;
+  }
+
+  get user(): string {
+    return this.client.getSafeUserId();
+  }
+
+  get device(): string {
+    return this.client.getDeviceId() ?? '';
+  }
+
+  get serverName(): string {
+    return this.client.getDomain() ?? '';
+  }
+
+  async request(method: 'GET' | 'POST' | 'PUT', path: string, body?: Json, query?: Readonly<Record<string, string>>): Promise<Json> {
+    try {
+      const answer: unknown = await this.client.http.authedRequest(method as Method, path, query && { ...query }, body as Record<string, unknown>, { prefix: '', keepAlive: method !== 'GET' });
+      return isObject(answer) ? answer : {};
+    } catch (error) {
+      throw asError(error);
+    }
+  }
+
+  async sendToDevice(type: string, targets: readonly { readonly user: string; readonly device: string }[], content: Json): Promise<void> {
+    if (targets.length === 0) return;
+    const users = [...new Set(targets.map(({ user }) => user))];
+    await this.client.getCrypto()?.getUserDeviceInfo(users, true);
+    const devices = targets.map(({ user, device }) => ({ userId: user, deviceId: device }));
+    await this.client.encryptAndSendToDevice(type, devices, content as Record<string, unknown>);
+  }
+
+  onToDevice(listener: (message: ToDevice) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Joins the room if we are not in it. */
+  async room(idOrAlias: string): Promise<Room> {
+    const known = this.client.getRoom(idOrAlias);
+    const room = known?.getMyMembership() === 'join' ? known : await this.client.joinRoom(idOrAlias).catch((error: unknown) => Promise.reject(asError(error)));
+    await until(() => this.client.getRoom(room.roomId)?.getMyMembership() === 'join', (again) => {
+      this.client.on(RoomEvent.MyMembership, again);
+      return () => this.client.off(RoomEvent.MyMembership, again);
+    });
+    const joined = this.client.getRoom(room.roomId) ?? room;
+    await joined.loadMembersIfNeeded();
+    return new RoomView(this.client, joined);
+  }
+
+  async trust(user: string, device: string): Promise<Trust> {
+    const status = await this.client.getCrypto()?.getDeviceVerificationStatus(user, device);
+    if (!status) return 'unknown';
+    if (status.isVerified() || status.crossSigningVerified) return 'verified';
+    return status.signedByOwner ? 'signed' : 'unsigned';
+  }
+
+  stop(): void {
+    this.client.stopClient();
+  }
+
+  async #sync(): Promise<void> {
+    await this.client.startClient({ initialSyncLimit: TIMELINE, lazyLoadMembers: true });
+    await until(() => this.client.isInitialSyncComplete(), (again) => {
+      this.client.on(ClientEvent.Sync, again);
+      return () => this.client.off(ClientEvent.Sync, again);
+    });
+  }
+
+  /** Of a fresh account only: it would be a nuisance to lose the identity of one that is used elsewhere. */
+  async #crossSign(): Promise<void> {
+    const crypto = this.client.getCrypto();
+    if (!crypto || (await crypto.userHasCrossSigningKeys(this.user, true))) return;
+    // A first upload needs no further proof than the token (MSC3967).
+    await crypto.bootstrapCrossSigning({ authUploadDeviceSigningKeys: async (upload) => void (await upload(null)) }).catch(() => undefined);
+  }
+
+  /** The device whose key it is, which is what Olm has proven. */
+  async #deviceOf(user: string, curve25519: string): Promise<string | null> {
+    const devices = await this.client.getCrypto()?.getUserDeviceInfo([user], true);
+    for (const device of devices?.get(user)?.values() ?? []) if (device.getIdentityKey() === curve25519) return device.deviceId;
+    return null;
+  }
+}
+
+class RoomView implements Room {
+  readonly #client: MatrixClient;
+  readonly #room: SdkRoom;
+
+  constructor(client: MatrixClient, room: SdkRoom) {
+    this.#client = client;
+    this.#room = room;
+  }
+
+  get id(): string {
+    return this.#room.roomId;
+  }
+
+  get name(): string {
+    return this.#room.name;
+  }
+
+  get version(): string {
+    return this.#room.getVersion();
+  }
+
+  state(type: string): readonly RawEvent[] {
+    const state = this.#room.getLiveTimeline().getState(EventTimeline.FORWARDS);
+    return (state?.getStateEvents(type) ?? []).map(raw);
+  }
+
+  sticky(type: string): readonly RawEvent[] {
+    return [...this.#room._unstable_getStickyEvents()].filter((event) => event.getType() === type).map(raw);
+  }
+
+  isJoined(user: string): boolean {
+    return this.#room.getMember(user)?.membership === 'join';
+  }
+
+  displayName(user: string): string {
+    return this.#room.getMember(user)?.name ?? user;
+  }
+
+  onChange(listener: () => void): () => void {
+    const decrypted = (event: MatrixEvent): void => (event.getRoomId() === this.id ? listener() : undefined);
+    const member = (_: unknown, { roomId }: { roomId: string }): void => (roomId === this.id ? listener() : undefined);
+    this.#room.on(RoomStateEvent.Events, listener);
+    this.#room.on(RoomStickyEventsEvent.Update, listener);
+    this.#client.on(RoomMemberEvent.Membership, member);
+    this.#client.on(MatrixEventEvent.Decrypted, decrypted);
+    return () => {
+      this.#room.off(RoomStateEvent.Events, listener);
+      this.#room.off(RoomStickyEventsEvent.Update, listener);
+      this.#client.off(RoomMemberEvent.Membership, member);
+      this.#client.off(MatrixEventEvent.Decrypted, decrypted);
+    };
+  }
+
+  onTimeline(listener: (event: RawEvent) => void): () => void {
+    const seen = new Set<string>();
+    const tell = (event: MatrixEvent): void => {
+      const id = event.getId() ?? '';
+      // One that is still being sent has an id of its own; it comes again.
+      if (event.getRoomId() !== this.id || event.isSending() || event.getType() === EventType.RoomMessageEncrypted || event.isRedacted() || seen.has(id)) return;
+      seen.add(id);
+      listener(raw(event));
+    };
+    const timeline = (event: MatrixEvent): void => tell(event);
+    for (const event of this.#room.getLiveTimeline().getEvents()) tell(event);
+    this.#room.on(RoomEvent.Timeline, timeline);
+    this.#room.on(RoomEvent.LocalEchoUpdated, timeline);
+    this.#client.on(MatrixEventEvent.Decrypted, tell);
+    return () => {
+      this.#room.off(RoomEvent.Timeline, timeline);
+      this.#room.off(RoomEvent.LocalEchoUpdated, timeline);
+      this.#client.off(MatrixEventEvent.Decrypted, tell);
+    };
+  }
+
+  onRedaction(listener: (eventId: string) => void): () => void {
+    const redacted = (event: MatrixEvent): void => listener(event.getAssociatedId() ?? '');
+    this.#room.on(RoomEvent.Redaction, redacted);
+    return () => this.#room.off(RoomEvent.Redaction, redacted);
+  }
+
+  async send(type: string, content: Json): Promise<string> {
+    try {
+      return (await this.#client.sendEvent(this.id, type as never, content as never)).event_id;
+    } catch (error) {
+      throw asError(error);
+    }
+  }
+
+  async redact(eventId: string): Promise<void> {
+    await this.#client.redactEvent(this.id, eventId).catch((error: unknown) => Promise.reject(asError(error)));
+  }
+}
+
+function raw(event: MatrixEvent): RawEvent {
+  const stateKey = event.getStateKey();
+  const sticky = event.unstableStickyInfo;
+  const until = sticky && event.getTs() + sticky.duration_ms;
+  const clear: RawEvent = { type: event.getType(), sender: event.getSender() ?? '', content: event.getContent() as Json, originServerTs: event.getTs(), eventId: event.getId() ?? '' };
+  return { ...clear, ...(stateKey === undefined ? {} : { stateKey }), ...(until === undefined ? {} : { stickyUntil: until }) };
+}
+
+async function passwordLogin({ homeserver, user, password }: Login): Promise<{ user: string; device: string; token: string }> {
+  const client = createClient({ baseUrl: homeserver });
+  const identifier = { type: 'm.id.user', user };
+  const request = { type: 'm.login.password', identifier, password: password ?? '', initial_device_display_name: 'rust-sfu call page' };
+  const answer = await client.loginRequest(request).catch((error: unknown) => Promise.reject(asError(error)));
+  return { user: answer.user_id, device: answer.device_id, token: answer.access_token };
+}
+
+function asError(error: unknown): HomeserverError {
+  if (error instanceof HomeserverError) return error;
+  if (!(error instanceof MatrixError)) return new HomeserverError(0, 'M_UNREACHABLE', String(error));
+  const body = isObject(error.data) ? error.data : {};
+  const wait = typeof body['retry_after_ms'] === 'number' ? body['retry_after_ms'] : error.getRetryAfterMs();
+  return new HomeserverError(error.httpStatus ?? 0, error.errcode ?? 'M_UNKNOWN', error.message, wait, body);
+}
+
+async function until(holds: () => boolean, watch: (again: () => void) => () => void): Promise<void> {
+  if (holds()) return;
+  await new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(() => end(() => reject(new HomeserverError(0, 'M_UNREACHABLE', 'the homeserver is too slow'))), FIRST_SYNC_MS);
+    const stop = watch(() => (holds() ? end(resolve) : undefined));
+    function end(then: () => void): void {
+      clearTimeout(timer);
+      stop();
+      then();
+    }
+  });
+}
