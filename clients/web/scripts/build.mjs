@@ -29,12 +29,17 @@ async function page() {
   const script = await bundle('src/page/main.ts', assets, { entryNames: 'page-[hash]', define: { WORKER_FILE: workerFile } });
   const style = await bundle('src/page/style.css', assets, { entryNames: 'page-[hash]' });
   const html = await readFile(at('src/page/index.html'), 'utf8');
-  await writeFile(at('dist/index.html'), html.replace('%STYLE%', `/assets/${style}`).replace('%SCRIPT%', `/assets/${script}`));
+  await writeFile(at('dist/index.html'), withoutParts(html).replace('%STYLE%', `/assets/${style}`).replace('%SCRIPT%', `/assets/${script}`));
   const matrix = await matrixPage(assets, html, workerFile, style);
   // Old files go last, so that a server that reads this folder never meets half a page.
   const kept = [worker, script, style, ...matrix];
   for (const name of await readdir(assets)) if (!kept.includes(name)) await rm(path.join(assets, name), { recursive: true });
   await checkBudget(['dist/index.html', ...[worker, script, style].map((name) => `dist/assets/${name}`)]);
+}
+
+/** Takes out the places where the Matrix page has more. */
+function withoutParts(html) {
+  return html.replace(/^\s*<!--matrix:\w+-->\n/gm, '');
 }
 
 /** The same page in Matrix mode. What it needs beyond is large, so it is a page of its own. */
@@ -47,12 +52,10 @@ async function matrixPage(assets, html, workerFile, style) {
   const script = await bundle('src/matrix/page/main.ts', assets, { entryNames: 'matrix-[hash]', define, logOverride: { 'empty-import-meta': 'silent' } });
   const extra = await bundle('src/matrix/page/style.css', assets, { entryNames: 'matrix-[hash]' });
   const styles = `/assets/${style}"><link rel="stylesheet" href="/assets/${extra}`;
-  const parts = await readFile(at('src/matrix/page/parts.html'), 'utf8');
-  const page = html
-    .replace('%STYLE%', styles)
-    .replace('%SCRIPT%', `/assets/${script}`)
-    .replace('<div id="toasts"', () => `${parts}<div id="toasts"`);
-  await writeFile(at('dist/matrix.html'), page);
+  const parts = (await readFile(at('src/matrix/page/parts.html'), 'utf8')).split(/^<!--part:(\w+)-->$/m);
+  let page = html.replace('%STYLE%', styles).replace('%SCRIPT%', `/assets/${script}`);
+  for (let at = 1; at < parts.length; at += 2) page = page.replace(`<!--matrix:${parts[at]}-->`, () => parts[at + 1].trim());
+  await writeFile(at('dist/matrix.html'), withoutParts(page));
   return [wasm, script, extra];
 }
 

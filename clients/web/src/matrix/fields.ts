@@ -10,7 +10,7 @@ const TEXTS_MAX = 32;
 
 export class Refused extends Error {}
 
-function isText(value: unknown): value is string {
+export function isText(value: unknown): value is string {
   return typeof value === 'string' && new TextEncoder().encode(value).length <= TEXT_BYTES_MAX;
 }
 

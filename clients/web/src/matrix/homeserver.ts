@@ -12,6 +12,8 @@ export interface RawEvent {
   readonly stateKey?: string;
   /** MSC4354: until when it is in force. */
   readonly stickyUntil?: number;
+  /** It came without its content. */
+  readonly redacted?: boolean;
   /** The device that encrypted it, if it was. */
   readonly senderDevice?: string;
 }
@@ -61,6 +63,8 @@ export interface Homeserver {
 export interface Room {
   readonly id: string;
   readonly name: string;
+  readonly version: string;
+  readonly joinedCount: number;
   state(type: string): readonly RawEvent[];
   sticky(type: string): readonly RawEvent[];
   isJoined(user: string): boolean;

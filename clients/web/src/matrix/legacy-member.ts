@@ -20,7 +20,7 @@ export function readLegacy(event: RawEvent): Claim {
   const { content, stateKey, sender } = event;
   if (stateKey === undefined) throw new fields.Refused('not_member');
   if (!owns(sender, stateKey)) throw new fields.Refused('foreign_state_key');
-  if (Object.keys(content).every((key) => KEYS_OF_LEAVE.includes(key))) return { is: 'left', leave: fields.leaveOf(content) };
+  if (event.redacted || Object.keys(content).every((key) => KEYS_OF_LEAVE.includes(key))) return { is: 'left', leave: fields.leaveOf(content) };
   if ('memberships' in content) throw new fields.Refused('old_list');
   return { is: 'joined', membership: joined(event) };
 }

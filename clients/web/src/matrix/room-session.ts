@@ -85,6 +85,11 @@ export class RoomSession extends Emitter<RoomSessionEvents> {
     return this.#outgoing.state(this.options.wallClock(), others);
   }
 
+  /** How many others of the room could answer. */
+  others(): number {
+    return Math.max(0, this.options.room.joinedCount - 1);
+  }
+
   get declinedBy(): readonly string[] {
     return this.#outgoing.declinedBy;
   }

@@ -161,6 +161,10 @@ class RoomView implements Room {
     return this.#room.getVersion();
   }
 
+  get joinedCount(): number {
+    return this.#room.getJoinedMemberCount();
+  }
+
   state(type: string): readonly RawEvent[] {
     const state = this.#room.getLiveTimeline().getState(EventTimeline.FORWARDS);
     return (state?.getStateEvents(type) ?? []).map(raw);
@@ -235,10 +239,9 @@ class RoomView implements Room {
 
 function raw(event: MatrixEvent): RawEvent {
   const stateKey = event.getStateKey();
-  const sticky = event.unstableStickyInfo;
-  const until = sticky && event.getTs() + sticky.duration_ms;
+  const until = event.unstableStickyExpiresAt;
   const clear: RawEvent = { type: event.getType(), sender: event.getSender() ?? '', content: event.getContent() as Json, originServerTs: event.getTs(), eventId: event.getId() ?? '' };
-  return { ...clear, ...(stateKey === undefined ? {} : { stateKey }), ...(until === undefined ? {} : { stickyUntil: until }) };
+  return { ...clear, ...(stateKey === undefined ? {} : { stateKey }), ...(until === undefined ? {} : { stickyUntil: until }), ...(event.isRedacted() ? { redacted: true } : {}) };
 }
 
 async function passwordLogin({ homeserver, user, password }: Login): Promise<{ user: string; device: string; token: string }> {

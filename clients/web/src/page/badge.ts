@@ -1,6 +1,7 @@
 // The overall encryption badge. It may promise no more than the tiles have shown.
 
 import type { EncryptionState } from '../index.ts';
+import { keyWord } from './words.ts';
 
 export interface Overall {
   readonly state: EncryptionState | 'pending';
@@ -26,7 +27,7 @@ export function overall({ encrypting, tiles, namesWith }: Facts): Overall {
     return { state: 'off', text: 'Not end-to-end encrypted', detail: `The server could listen to you.${blind}` };
   }
   if (tiles.includes('failed')) {
-    return { state: 'failed', text: 'Cannot decrypt', detail: `${list(namesWith('failed'))}: the link’s secret differs from yours.` };
+    return { state: 'failed', text: 'Cannot decrypt', detail: `${list(namesWith('failed'))}: ${keyWord('differs')}` };
   }
   if (tiles.includes('missing-key')) {
     return { state: 'missing-key', text: 'Key missing', detail: `${list(namesWith('missing-key'))}: their key has not arrived.` };

@@ -40,7 +40,12 @@ export function setSwitch(button: HTMLElement, on: boolean, iconName: string, to
   setIcon(button, iconName);
 }
 
-/** Shows one of the page's views and hides the others. */
-export function show(view: 'landing' | 'lobby' | 'call' | 'ended'): void {
-  for (const id of ['landing', 'lobby', 'call', 'ended']) byId(id).hidden = id !== view;
+const VIEWS = ['landing', 'matrix-login', 'matrix-wait', 'lobby', 'call', 'ended'] as const;
+
+/** Shows one of the page's views and hides the others, of which each page has its own. */
+export function show(view: (typeof VIEWS)[number]): void {
+  for (const id of VIEWS) {
+    const element = document.getElementById(id);
+    if (element) element.hidden = id !== view;
+  }
 }

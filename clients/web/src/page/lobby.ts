@@ -65,7 +65,7 @@ function chooseSecret(route: Route): () => string | null {
   return () => secret;
 }
 
-function preview(devices: Devices): () => void {
+export function preview(devices: Devices): () => void {
   const video = byId<HTMLVideoElement>('preview-video');
   const mic = byId('lobby-mic');
   const camera = byId('lobby-camera');
@@ -98,7 +98,7 @@ function preview(devices: Devices): () => void {
 }
 
 /** Shows that the microphone hears something. */
-function meter(devices: Devices): () => void {
+export function meter(devices: Devices): () => void {
   const level = byId<HTMLMeterElement>('mic-level');
   let context: AudioContext | null = null;
   let timer: ReturnType<typeof setInterval> | undefined;

@@ -2,14 +2,14 @@
 
 import type { EncryptionState, Pause, RemoteParticipant, Score, Source, Track } from '../index.ts';
 import { create, icon, setIcon } from './dom.ts';
-import { tileNote } from './words.ts';
+import { keyWord, tileNote } from './words.ts';
 
 export type TileKind = 'person' | 'screen';
 
-const LOCKS: Record<EncryptionState, { icon: string; text: string }> = {
+const LOCKS: Record<EncryptionState, { icon: string; readonly text: string }> = {
   ok: { icon: 'lock', text: 'End-to-end encrypted: frames were decrypted here' },
-  'missing-key': { icon: 'alert', text: 'Cannot decrypt: the key is missing. Your link may lack the secret.' },
-  failed: { icon: 'alert', text: 'Cannot decrypt: the link’s secret differs' },
+  'missing-key': { icon: 'alert', get text() { return keyWord('missing'); } },
+  failed: { icon: 'alert', get text() { return keyWord('failed'); } },
   off: { icon: 'unlock', text: 'Not end-to-end encrypted: the server could listen' },
 };
 const QUALITY: Record<Score, string> = { good: 'Good connection', fair: 'Fair connection', poor: 'Poor connection', lost: 'Connection lost' };
@@ -25,13 +25,13 @@ export function tileKindOf(source: Source): TileKind {
   return source === 'screen' || source === 'screen_audio' ? 'screen' : 'person';
 }
 
-function initials(name: string): string {
+export function initials(name: string): string {
   const words = name.trim().split(/\s+/);
   return [...(words[0] ?? '?')].slice(0, 1).concat([...(words[1] ?? '')].slice(0, 1)).join('').toUpperCase();
 }
 
 /** A colour of the person's own, the same on every screen. */
-function hue(name: string): number {
+export function hue(name: string): number {
   let sum = 0;
   for (const char of name) sum = (sum * 31 + (char.codePointAt(0) ?? 0)) % 360;
   return sum;

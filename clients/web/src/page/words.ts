@@ -2,6 +2,31 @@
 
 import type { CallErrorCode, EncryptionState, Pause } from '../index.ts';
 
+/** Where the keys of this page's calls come from; what is said about missing ones depends on it. */
+export type KeySource = 'link' | 'members';
+let keySource: KeySource = 'link';
+
+export function useKeySource(source: KeySource): void {
+  keySource = source;
+}
+
+const KEY_WORDS = {
+  link: {
+    missing: 'Cannot decrypt: the key is missing. Your link may lack the secret.',
+    failed: 'Cannot decrypt: the link’s secret differs',
+    differs: 'the link’s secret differs from yours.',
+  },
+  members: {
+    missing: 'Cannot decrypt: this device has not sent its key',
+    failed: 'Cannot decrypt: the frames do not belong to this device’s key',
+    differs: 'what arrives does not open with their key.',
+  },
+} as const;
+
+export function keyWord(word: keyof (typeof KEY_WORDS)['link']): string {
+  return KEY_WORDS[keySource][word];
+}
+
 type Device = 'microphone' | 'camera' | 'screen';
 
 /** Names of `DOMException`s that `getUserMedia` and `getDisplayMedia` throw. */

@@ -1,14 +1,137 @@
-// The call page in Matrix mode.
-import { Sdk } from '../sdk.ts';
-import { parseMatrixRoute } from '../login.ts';
+// The call page in Matrix mode: sign in, lobby, call, end.
 
+import { MatrixCall } from '../matrix-call.ts';
+import { discover, fetchWellKnown } from '../discovery.ts';
+import { parseMatrixRoute, type Login, type MatrixRoute } from '../login.ts';
+import { DEFAULT_SLOT } from '../membership.ts';
+import { RoomSession } from '../room-session.ts';
+import { Sdk } from '../sdk.ts';
+import { realClock } from '../../clock.ts';
+import type { VideoCodec } from '../../encodings.ts';
+import { around, ended, followDeviceChoice } from '../../page/around.ts';
+import { Controls, shortcuts } from '../../page/controls.ts';
+import { Devices } from '../../page/devices.ts';
+import { byId, show } from '../../page/dom.ts';
+import { Grid } from '../../page/grid.ts';
+import { parseRoute } from '../../page/route.ts';
+import { StatsPanel } from '../../page/stats-panel.ts';
+import { useKeySource } from '../../page/words.ts';
+import { decorate } from './decorate.ts';
+import { gestures } from './gestures.ts';
+import { matrixLobby } from './lobby.ts';
+import { People } from './people.ts';
+import { outgoing } from './ring.ts';
+import { matrixProblem } from './words.ts';
+
+declare global {
+  interface Window {
+    /** For scripting and tests. */
+    sfuMatrixCall?: MatrixCall;
+  }
+}
+
+/** Set by the bundler. */
+declare const WORKER_FILE: string;
 declare const WASM_FILE: string;
+
+/** Without a click nobody should wait for a person who does not see the browser's question. */
+const DEVICES_MS = 6000;
+
+/** Media options stand in the query, as on the plain page. */
+interface Media {
+  readonly codec: VideoCodec;
+  readonly simulcast: boolean;
+  readonly devices: Devices;
+}
 
 async function start(): Promise<void> {
   const route = parseMatrixRoute(location.hash);
-  history.replaceState(null, '', location.pathname);
-  if (!route.login) return;
-  const sdk = await Sdk.start(route.login, WASM_FILE);
-  console.log(sdk.user);
+  const { codec, simulcast, video } = parseRoute(location.href);
+  // It holds a login: not for the history, not for whoever looks over the shoulder.
+  history.replaceState(null, '', location.pathname + location.search);
+  addEventListener('hashchange', () => location.reload());
+  useKeySource('members');
+  shortcuts();
+  byId('copy-link').hidden = true;
+  const devices = new Devices(video);
+  followDeviceChoice(devices);
+  const media: Media = { codec, simulcast, devices };
+  if (route.login && route.room !== null) await enter(route.login, route.room, route, media);
+  else askLogin(route, media);
 }
+
+function askLogin(route: MatrixRoute, media: Media, problem = ''): void {
+  show('matrix-login');
+  const field = (id: string): HTMLInputElement => byId<HTMLInputElement>(`matrix-${id}`);
+  field('homeserver').value ||= route.login?.homeserver ?? '';
+  field('user').value ||= route.login?.user ?? '';
+  field('room').value ||= route.room ?? '';
+  const text = byId('matrix-login-problem');
+  text.textContent = problem;
+  text.hidden = problem === '';
+  byId('matrix-login-form').onsubmit = (event) => {
+    event.preventDefault();
+    const words = new URLSearchParams({ homeserver: field('homeserver').value, user: field('user').value, password: field('password').value, room: field('room').value });
+    field('password').value = '';
+    const typed = parseMatrixRoute(words.toString());
+    if (typed.login && typed.room !== null) void enter(typed.login, typed.room, { ...route, room: typed.room }, media);
+  };
+}
+
+async function enter(login: Login, roomName: string, route: MatrixRoute, media: Media): Promise<void> {
+  show('matrix-wait');
+  try {
+    const sdk = await Sdk.start(login, WASM_FILE);
+    byId('matrix-wait-text').textContent = 'Looking into the room…';
+    const room = await sdk.room(roomName);
+    const transports = await discover({ homeserver: sdk, wellKnown: () => fetchWellKnown([`https://${sdk.serverName}`, login.homeserver]), configured: [] });
+    const session = new RoomSession({ homeserver: sdk, room, slot: DEFAULT_SLOT, clock: realClock, wallClock: () => Date.now(), trust: (user, device) => sdk.trust(user, device) });
+    document.title = `${room.name} – call`;
+    if (route.join) await Promise.race([media.devices.openBoth(), new Promise((resolve) => setTimeout(resolve, DEVICES_MS))]);
+    else await matrixLobby(session, media.devices);
+    const call = new MatrixCall({
+      session,
+      roomVersion: room.version,
+      transports,
+      worker: () => new Worker(WORKER_FILE),
+      codec: media.codec,
+      simulcast: media.simulcast,
+      mesh: route.mesh,
+      intent: 'video',
+    });
+    inCall(call, session, media.devices);
+  } catch (error) {
+    console.warn('could not enter', error);
+    askLogin(route, media, matrixProblem(error));
+  }
+}
+
+function inCall(call: MatrixCall, session: RoomSession, devices: Devices): void {
+  const { room, homeserver } = session.options;
+  window.sfuMatrixCall = call;
+  show('call');
+  byId('room').textContent = room.name;
+  byId('alone').textContent = 'Nobody else is in the call yet.';
+  const grid = new Grid(call, room.displayName(homeserver.user), ({ id, name }) => call.memberOf(id)?.user ?? name);
+  const panel = new StatsPanel(call);
+  const controls = new Controls(call, devices);
+  const stops = [controls.publishDevices(), outgoing(session, call)];
+  grid.setSelf(devices.track('camera'));
+  stops.push(devices.on('changed', ({ device, track }) => (device === 'camera' ? grid.setSelf(track) : undefined)));
+  around(call, { grid, panel, devices });
+  decorate(grid, call, session);
+  gestures(call, session);
+  new People(session, call);
+  const direct = (): void => void (byId('direct').hidden = !call.direct);
+  call.on('reach', direct);
+  call.on('ended', ({ error }) => {
+    panel.close();
+    controls.close();
+    for (const stop of stops) stop();
+    session.close();
+    ended(error);
+  });
+  call.join().catch(() => undefined);
+}
+
 void start();
