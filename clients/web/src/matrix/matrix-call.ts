@@ -26,7 +26,7 @@ import { MeshPeer } from './mesh-peer.ts';
 import { OwnMember } from './own-member.ts';
 import type { RoomSession } from './room-session.ts';
 import { isSameFocus, type RustSfu, type Transport } from './transport.ts';
-import { distinctFoci, isMesh, nameOf, reach, type Reach } from './ways.ts';
+import { distinctFoci, nameOf, reach, topology, type Reach } from './ways.ts';
 
 export interface MatrixCallOptions {
   readonly session: RoomSession;
@@ -72,8 +72,9 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
   #ring: KeyRing | null = null;
   #box: KeyBox | null = null;
   #mesh: Mesh | null = null;
-  #meshFailed = false;
-  #grown = false;
+  /** The member whom we cannot connect to directly. */
+  #meshFailed: string | null = null;
+  #cancelTopology: () => void = () => undefined;
   #state: CallState = 'idle';
   #updating: Promise<void> = Promise.resolve();
   #counters: Counters = { sealed: 0, opened: 0, dropped: 0 };
@@ -87,7 +88,7 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
     this.#merge = new Merge((participant) => this.#resolve(participant));
     const forward = ['participant-joined', 'participant-updated', 'participant-left', 'track-added', 'track-changed', 'track-removed', 'media', 'media-ended', 'paused', 'speakers', 'encryption', 'warning'] as const;
     for (const type of forward) this.#merge.on(type, (event) => this.emit(type, event as never));
-    this.#merge.on('encryption', () => this.#checkGrown());
+    this.#merge.on('encryption', () => this.#checkChangedOver());
   }
 
   // --- as a page sees it
@@ -276,8 +277,9 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
       this.#refreshState();
       this.emit('reach', undefined);
     });
-    mesh.on('failed', () => {
-      this.#meshFailed = true;
+    mesh.on('settled', () => this.#update());
+    mesh.on('failed', ({ member }) => {
+      this.#meshFailed = keyOf(member);
       this.#update();
     });
   }
@@ -298,35 +300,38 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
     await this.#box?.setMembers(others);
     this.#ring?.setMembers(others);
     if (others.length > 0) this.#session.answered();
-    const mesh = this.#decideMesh(own, others);
+    const way = this.#decide(own, others);
     this.#reach.clear();
-    for (const member of others) this.#reach.set(keyOf(member), reach(member, everybody, mesh));
-    this.#connect(others, mesh);
+    for (const member of others) this.#reach.set(keyOf(member), reach(member, everybody, way === 'mesh'));
+    this.#connect(way);
     this.#merge.setMembers(new Map(others.map((member) => [keyOf(member), room.displayName(member.user)])));
     this.#refreshState();
-    this.#checkGrown();
+    this.#checkChangedOver();
     this.emit('reach', undefined);
   }
 
-  /** Once grown, a call stays with the focus while it lasts: changing back and forth would cost more than it saves. */
-  #decideMesh(own: Membership | null, others: readonly Membership[]): boolean {
-    if (!this.#mesh) return false;
-    if (others.length > 1) this.#grown = true;
-    if (others.length === 0 && !this.#mesh.growing) {
-      this.#mesh.close();
-      this.#meshFailed = this.#grown = false;
-    }
+  /** Whether it goes directly now, by the rule that all follow. */
+  #decide(own: Membership | null, others: readonly Membership[]): 'alone' | 'mesh' | 'focus' {
+    const mesh = this.#mesh;
+    const { clock, wallClock } = this.#session.options;
+    this.#cancelTopology();
+    if (others.length === 0) mesh?.close();
     const [other] = others;
-    const mesh = own !== null && !this.#grown && !this.#meshFailed && isMesh(own, others);
-    if (mesh && other) this.#mesh.open(other);
-    return mesh;
+    if (!mesh || !own || !other) return others.length === 0 ? 'alone' : 'focus';
+    const now = wallClock();
+    const decided = topology(this.#session.members, this.#session.lastLeftAt, now);
+    if (decided.is === 'focus' && decided.until !== null) this.#cancelTopology = clock.after(decided.until - now, () => this.#update());
+    if (decided.is !== 'mesh' || this.#meshFailed === keyOf(other)) return 'focus';
+    mesh.open(other);
+    return 'mesh';
   }
 
-  #connect(others: readonly Membership[], mesh: boolean): void {
+  #connect(way: 'alone' | 'mesh' | 'focus'): void {
     const ownFocus = this.#options.transports.find((transport): transport is RustSfu => transport.kind === 'rust_sfu' && transport.url !== null);
-    const wanted = [...this.#reach.values()].flatMap((way) => (way.by === 'focus' ? [way.focus] : []));
-    // Alone we wait at our focus, unless the first to come may connect directly.
-    const needsOwn = !mesh && !(this.#options.mesh && others.length === 0 && !this.#grown);
+    const wanted = [...this.#reach.values()].flatMap((reached) => (reached.by === 'focus' ? [reached.focus] : []));
+    // Alone we stay with what we have: the first to come may connect directly. After that the focus is left once both are settled.
+    const isOpen = this.#ownFocus !== undefined;
+    const needsOwn = way === 'focus' || (way === 'alone' ? !this.#options.mesh || isOpen : isOpen && !this.#mesh?.isSettled);
     const foci = distinctFoci([...(ownFocus && needsOwn ? [ownFocus] : []), ...wanted]);
     for (const focus of [...this.#foci.values()]) {
       if (!foci.some((transport) => isSameFocus(transport, focus.transport))) this.#disconnect(focus);
@@ -335,7 +340,7 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
       const known = [...this.#foci.values()].some((focus) => isSameFocus(transport, focus.transport));
       if (!known) this.#open(transport, ownFocus !== undefined && isSameFocus(transport, ownFocus));
     }
-    if (!mesh && this.#mesh?.peer) this.#mesh.grow();
+    if (way === 'focus' && this.#mesh?.peer) this.#mesh.grow();
   }
 
   #open(transport: RustSfu, isOwn: boolean): void {
@@ -384,15 +389,17 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
     this.emit('reach', undefined);
   }
 
-  /** The call has grown for us once all that came directly comes over a focus, opened. */
-  #checkGrown(): void {
-    const peer = this.#mesh?.peer;
-    if (!this.#mesh?.growing || !peer) return;
-    const direct = [...peer.participants.values()].flatMap(({ identity, tracks }) => {
+  /** A change of the way is complete for us once all of the other's is shown, opened, from where it is to come. */
+  #checkChangedOver(): void {
+    const mesh = this.#mesh;
+    if (!mesh?.peer?.connected) return;
+    const direct = [...mesh.peer.participants.values()].flatMap(({ identity, tracks }) => {
       const member = this.#byIdentity.get(identity ?? '');
       return member ? [...tracks.values()].filter(({ muted }) => !muted).map(({ source }) => `${keyOf(member)}/${source}`) : [];
     });
-    if (direct.every((id) => this.#merge.shownOver(id) !== 'mesh')) this.#mesh.done();
+    if (mesh.growing && direct.every((id) => this.#merge.shownOver(id) !== 'mesh')) mesh.done();
+    // What it sends directly is heard a moment after the connection is up.
+    else if (!mesh.growing && mesh.peer.participants.size > 0 && direct.every((id) => this.#merge.shownOver(id) === 'mesh')) mesh.settled();
   }
 
   // --- state
@@ -422,6 +429,7 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
     removeEventListener('pagehide', this.#pageHidden);
     for (const stop of this.#stops) stop();
     void this.#own.leave();
+    this.#cancelTopology();
     this.#ring?.close();
     this.#mesh?.close();
     for (const focus of [...this.#foci.values()]) this.#disconnect(focus);

@@ -160,13 +160,15 @@ export class Merge extends Emitter<MergeEvents> {
       const isNew = !this.#shown.has(track);
       const shown: Shown = this.#shown.get(track) ?? { owner: id, feeds: new Map(), active: null };
       this.#shown.set(track, shown);
-      const wish = this.#wishes.get(track);
-      for (const feed of feeds) if (wish && !shown.feeds.has(key(feed.way, feed.track.track))) feed.way.view.want(feed.track.track, wish);
+      const fresh = feeds.filter((feed) => !shown.feeds.has(key(feed.way, feed.track.track)));
       shown.feeds.clear();
       for (const feed of feeds) shown.feeds.set(key(feed.way, feed.track.track), feed);
       if (isNew) this.emit('track-added', { participant, track: shownTrack });
       else if (!sameTrack(before?.tracks.get(track), shownTrack)) this.emit('track-changed', { participant, track: shownTrack });
       this.#choose(track, shown);
+      // Last: what is wanted may come in at once.
+      const wish = this.#wishes.get(track);
+      for (const feed of fresh) if (wish) feed.way.view.want(feed.track.track, wish);
     }
   }
 
@@ -182,9 +184,10 @@ export class Merge extends Emitter<MergeEvents> {
   #choose(id: string, shown: Shown): void {
     const before = shown.active;
     const feeds = [...shown.feeds.values()];
-    const live = feeds.filter((feed) => feed.media && feed.state === 'ok').at(-1);
+    const live = feeds.filter((feed) => feed.media && feed.state === 'ok');
     const held = before && feeds.includes(before) && before.media ? before : null;
-    const next = live ?? held ?? feeds.find((feed) => feed.media) ?? feeds[0] ?? null;
+    // Of several that deliver, the one of the way that was added last: that is where the call is going.
+    const next = live.at(-1) ?? held ?? feeds.find((feed) => feed.media) ?? feeds[0] ?? null;
     shown.active = next;
     const participant = this.#participants.get(shown.owner);
     if (!participant || next === null || next === before) return;

@@ -11,8 +11,10 @@ const SDP_CHARS_MAX = 48 * 1024;
 
 export type MeshBody =
   | { readonly t: 'offer' | 'answer'; readonly sdp: string }
-  /** All that the sender shows of us comes over the focus now. */
-  | { readonly t: 'done' };
+  /** The call grows: all that the sender shows of us comes over the focus now. */
+  | { readonly t: 'done' }
+  /** The call has shrunk: all of it comes over this connection. */
+  | { readonly t: 'settled' };
 
 export interface MeshMessage {
   readonly memberId: string;
@@ -33,7 +35,7 @@ export function readMesh({ type, content }: ToDevice, room: string, slot: string
   const m = objectAt(content, 'm');
   if (memberId === null || toMemberId === null || session === null || m === null) return null;
   const t = stringAt(m, 't');
-  if (t === 'done') return { memberId, toMemberId, session, body: { t } };
+  if (t === 'done' || t === 'settled') return { memberId, toMemberId, session, body: { t } };
   const sdp = stringAt(m, 'sdp');
   if ((t !== 'offer' && t !== 'answer') || sdp === null || sdp.length > SDP_CHARS_MAX) return null;
   return { memberId, toMemberId, session, body: { t, sdp } };

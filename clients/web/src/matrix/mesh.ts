@@ -15,6 +15,8 @@ export interface MeshEvents {
   opened: { peer: MeshPeer; member: Membership };
   closed: { peer: MeshPeer };
   connected: undefined;
+  /** Both sides show each other over it, so that nothing else is needed. */
+  settled: undefined;
   /** It cannot be made; the focus has to do it. */
   failed: { member: Membership };
 }
@@ -35,6 +37,7 @@ export class Mesh extends Emitter<MeshEvents> {
   #session: string | null = null;
   /** An offer that came before the member's event. */
   #early: { key: string; message: MeshMessage } | null = null;
+  #settled = { we: false, they: false };
   #growing: { timer: ReturnType<typeof setTimeout>; weAreDone: boolean; theyAreDone: boolean } | null = null;
 
   constructor(options: MeshOptions) {
@@ -75,6 +78,7 @@ export class Mesh extends Emitter<MeshEvents> {
     }
     if (read.body.t === 'offer' && read.session !== this.#session && !weOffer(own, this.#member)) this.#answer(this.#member, read);
     else if (read.session === this.#session && read.body.t === 'done') this.#theyAreDone();
+    else if (read.session === this.#session && read.body.t === 'settled') this.#settle('they');
     else if (read.session === this.#session) void this.#peer?.handle(read.body).catch(() => (this.#member ? this.#failed(this.#member) : undefined));
   }
 
@@ -82,6 +86,22 @@ export class Mesh extends Emitter<MeshEvents> {
   grow(): void {
     if (!this.#peer || this.#growing) return;
     this.#growing = { timer: setTimeout(() => this.close(), GROW_MS), weAreDone: false, theyAreDone: false };
+  }
+
+  /** Everything of the other's is shown from here. */
+  settled(): void {
+    if (this.#settled.we || this.#growing || !this.#member) return;
+    this.#send(this.#member, { t: 'settled' });
+    this.#settle('we');
+  }
+
+  get isSettled(): boolean {
+    return this.#settled.we && this.#settled.they;
+  }
+
+  #settle(side: 'we' | 'they'): void {
+    this.#settled[side] = true;
+    if (this.isSettled) this.emit('settled', undefined);
   }
 
   get growing(): boolean {
@@ -124,6 +144,7 @@ export class Mesh extends Emitter<MeshEvents> {
   #start(member: Membership, session: string, offers: boolean): void {
     const before = this.#peer;
     this.#session = session;
+    this.#settled = { we: false, they: false };
     const peer = this.#options.newPeer(member, offers, (body) => this.#send(member, body));
     this.#peer = peer;
     if (before) {

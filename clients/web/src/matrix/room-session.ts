@@ -5,10 +5,11 @@ import type { Clock } from '../clock.ts';
 import { Emitter } from '../emitter.ts';
 import { History } from './history.ts';
 import type { Homeserver, Room, Trust } from './homeserver.ts';
-import type { Membership } from './membership.ts';
+import { stateKey } from './legacy-member.ts';
+import { LEGACY_TYPE, type Membership } from './membership.ts';
 import { HAND_EVENT, handContent, Reactions, REACTION_EVENT, reactionContent, type Reaction } from './reactions.ts';
 import { DECLINE_TYPE, declineContent, NOTIFICATION_TYPE, notificationContent, Outgoing, Ringing, type OutgoingState, type Ring } from './ringing.ts';
-import { memberEvents, members, nextExpiry } from './session.ts';
+import { changes, memberEvents, members, nextExpiry } from './session.ts';
 
 export interface RoomSessionEvents {
   /** Members, hands, ringing, history or trust: anything that is shown. */
@@ -40,6 +41,7 @@ export class RoomSession extends Emitter<RoomSessionEvents> {
   readonly #trust = new Map<string, Trust>();
   readonly #stops: (() => void)[];
   #members: readonly Membership[] = [];
+  #lastLeftAt: number | null = null;
   #cancelTimer: () => void = () => undefined;
   #cancelTrust: () => void = () => undefined;
 
@@ -71,6 +73,11 @@ export class RoomSession extends Emitter<RoomSessionEvents> {
   /** Everybody in the session, oldest first; of ours as well. */
   get members(): readonly Membership[] {
     return this.#members;
+  }
+
+  /** When somebody last left, by the clock of the homeserver where it says so. */
+  get lastLeftAt(): number | null {
+    return this.#lastLeftAt;
   }
 
   trustOf({ user, device }: Membership): Trust {
@@ -123,6 +130,7 @@ export class RoomSession extends Emitter<RoomSessionEvents> {
   refresh(): void {
     const before = this.#members;
     this.#members = this.#read();
+    for (const member of changes(before, this.#members).left) this.#lastLeftAt = Math.max(this.#lastLeftAt ?? 0, this.#whenLeft(member));
     this.#schedule();
     if (this.#members.some(({ user, device }) => !before.some((known) => known.user === user && known.device === device))) this.#askTrust();
     this.emit('changed', undefined);
@@ -132,6 +140,13 @@ export class RoomSession extends Emitter<RoomSessionEvents> {
     for (const stop of this.#stops) stop();
     this.#cancelTimer();
     this.#cancelTrust();
+  }
+
+  #whenLeft({ user, device, slot, expiresAt }: Membership): number {
+    const { room, wallClock } = this.options;
+    const key = stateKey(room.version, user, device, slot);
+    const event = room.state(LEGACY_TYPE).find((candidate) => candidate.sender === user && candidate.stateKey === key);
+    return Math.min(event?.originServerTs ?? wallClock(), expiresAt);
   }
 
   #read(): Membership[] {

@@ -45,7 +45,7 @@ export class Sdk implements Homeserver {
   /** Logs in, if the address held no token, and returns after the first sync. */
   static async start(login: Login, wasm: string): Promise<Sdk> {
     // Its log holds the ids of everybody.
-    (logger as unknown as { setLevel(level: string, persist: boolean): void }).setLevel('error', false);
+    quiet();
     const { homeserver: baseUrl } = login;
     const session = login.token === null ? await passwordLogin(login) : { user: login.user, device: login.device ?? '', token: login.token };
     const client = createClient({ baseUrl, userId: session.user, deviceId: session.device, accessToken: session.token, useAuthorizationHeader: true });
@@ -235,6 +235,13 @@ class RoomView implements Room {
   async redact(eventId: string): Promise<void> {
     await this.#client.redactEvent(this.id, eventId).catch((error: unknown) => Promise.reject(asError(error)));
   }
+}
+
+/** Loggers of its parts would each begin with everything switched on. */
+function quiet(): void {
+  const all = logger as unknown as { setLevel(level: string, persist: boolean): void; getChild(): unknown };
+  all.setLevel('error', false);
+  all.getChild = () => all;
 }
 
 function raw(event: MatrixEvent): RawEvent {

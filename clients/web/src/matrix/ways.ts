@@ -18,19 +18,33 @@ function focusOfOldest(everybody: readonly Membership[]): RustSfu | null {
   return oldest ? focusOf(oldest) : null;
 }
 
-export function offersMesh(member: Pick<Membership, 'transports'>): boolean {
-  return member.transports.some(({ kind }) => kind === 'full_mesh');
+/** Two who are left wait this long before they connect directly again, lest one who comes and goes tear them to and fro. */
+export const SHRINK_AFTER_MS = 30_000;
+
+export type Topology =
+  | { readonly is: 'alone' }
+  | { readonly is: 'mesh' }
+  /** `until`: when it is to be decided again, though nothing has happened. */
+  | { readonly is: 'focus'; readonly until: number | null };
+
+/** Whether a member offers to be called directly, and can call so. */
+export function isMeshAble(member: Membership): boolean {
+  return member.transports.some(({ kind }) => kind === 'full_mesh') && member.canSubscribe.includes('full_mesh');
 }
 
-/** Two who both offer it need no focus. A third makes the call grow into one. */
-export function isMesh(own: Membership, others: readonly Membership[]): boolean {
-  const [other] = others;
-  return others.length === 1 && other !== undefined && offersMesh(own) && offersMesh(other);
+/** As `matrixrtc::mesh::decide`: a function of what the member events say, so that nobody is in a mesh alone. */
+export function topology(everybody: readonly Membership[], lastLeftAt: number | null, now: number): Topology {
+  const [one, two] = everybody;
+  if (!one || !two) return { is: 'alone' };
+  if (everybody.length > 2 || !isMeshAble(one) || !isMeshAble(two)) return { is: 'focus', until: null };
+  const younger = Math.max(one.createdAt, two.createdAt);
+  if (lastLeftAt === null || lastLeftAt <= younger || lastLeftAt + SHRINK_AFTER_MS <= now) return { is: 'mesh' };
+  return { is: 'focus', until: lastLeftAt + SHRINK_AFTER_MS };
 }
 
 /** How `member` is reached, `others` and we being sorted by age. */
 export function reach(member: Membership, everybody: readonly Membership[], mesh: boolean): Reach {
-  if (mesh && offersMesh(member)) return { by: 'mesh' };
+  if (mesh && isMeshAble(member)) return { by: 'mesh' };
   if (member.selection !== 'multi_sfu' && member.selection !== 'oldest_membership') return { by: 'nothing', why: 'It chooses its server in a way that is not known here.' };
   const focus = member.selection === 'oldest_membership' ? focusOfOldest(everybody) : focusOf(member);
   if (focus) return focus.url === null ? { by: 'nothing', why: 'Its server has no address that a browser can open.' } : { by: 'focus', focus };

@@ -4,7 +4,7 @@ import { create, icon, setIcon } from '../../page/dom.ts';
 import type { Grid } from '../../page/grid.ts';
 import { keyOf } from '../membership.ts';
 import type { MatrixCall } from '../matrix-call.ts';
-import { HAND, REACTION_MS, type Reaction } from '../reactions.ts';
+import { REACTION_MS, type Reaction } from '../reactions.ts';
 import type { RoomSession } from '../room-session.ts';
 import { TRUST } from './words.ts';
 
@@ -36,7 +36,7 @@ export function decorate(grid: Grid, call: MatrixCall, session: RoomSession): vo
 
 function setHand(tile: HTMLElement, up: boolean): void {
   const shown = tile.querySelector('.hand');
-  if (up && !shown) tile.append(create('span', { class: 'hand', role: 'img', 'aria-label': 'has raised a hand' }, HAND));
+  if (up && !shown) tile.append(create('span', { class: 'hand', role: 'img', 'aria-label': 'has raised a hand', title: 'Hand raised' }, icon('hand')));
   if (!up) shown?.remove();
 }
 

@@ -55,7 +55,7 @@ export class People {
     const reach = isOwn ? null : this.#call.reachOf(keyOf(member));
     const second = reach?.by === 'nothing' ? create('small', { class: 'bad' }, reach.why) : create('small', {}, reach?.by === 'mesh' ? `${member.user}, directly` : member.user);
     const marks = create('span', { class: 'marks' });
-    if (this.#session.reactions.hand(member) !== null) marks.append(create('span', { role: 'img', 'aria-label': 'has raised a hand', title: 'Hand raised' }, '✋'));
+    if (this.#session.reactions.hand(member) !== null) marks.append(mark('hand', 'Hand raised'));
     if (reach?.by === 'nothing') marks.append(mark('unreachable', 'Cannot be reached from here'));
     if (!isOwn) {
       const { icon: shield, text } = TRUST[this.#session.trustOf(member)];
