@@ -76,7 +76,7 @@ function readTransports(content: Json): Transport[] {
 }
 
 /** `user`, `user_…` or `_user_…`: room state lets whoever has the power write anybody's key. */
-function owns(user: string, stateKey: string): boolean {
+export function owns(user: string, stateKey: string): boolean {
   const key = stateKey.startsWith('_') ? stateKey.slice(1) : stateKey;
   return key === user || key.startsWith(`${user}_`);
 }

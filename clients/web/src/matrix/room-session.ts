@@ -9,7 +9,7 @@ import { stateKey } from './legacy-member.ts';
 import { LEGACY_TYPE, type Membership } from './membership.ts';
 import { HAND_EVENT, handContent, Reactions, REACTION_EVENT, reactionContent, type Reaction } from './reactions.ts';
 import { DECLINE_TYPE, declineContent, NOTIFICATION_TYPE, notificationContent, Outgoing, Ringing, type OutgoingState, type Ring } from './ringing.ts';
-import { changes, memberEvents, members, nextExpiry } from './session.ts';
+import { changes, isSlotOpen, MemberEvents, members, nextExpiry } from './session.ts';
 
 export interface RoomSessionEvents {
   /** Members, hands, ringing, history or trust: anything that is shown. */
@@ -38,6 +38,7 @@ export class RoomSession extends Emitter<RoomSessionEvents> {
   readonly reactions = new Reactions();
   readonly #ringing: Ringing;
   readonly #outgoing = new Outgoing();
+  readonly #events = new MemberEvents();
   readonly #trust = new Map<string, Trust>();
   readonly #stops: (() => void)[];
   #members: readonly Membership[] = [];
@@ -151,7 +152,7 @@ export class RoomSession extends Emitter<RoomSessionEvents> {
 
   #read(): Membership[] {
     const { room, slot, wallClock } = this.options;
-    return members(memberEvents(room), { slot, now: wallClock(), isJoined: (user) => room.isJoined(user) });
+    return members(this.#events.of(room), { slot, now: wallClock(), isJoined: (user) => room.isJoined(user), isSlotOpen: isSlotOpen(room, slot) });
   }
 
   /** Memberships and ringing end by themselves. */

@@ -2,7 +2,8 @@
 
 import * as fields from './fields.ts';
 import type { RawEvent, Room } from './homeserver.ts';
-import { readLegacy } from './legacy-member.ts';
+import { objectAt } from './json.ts';
+import { owns, readLegacy } from './legacy-member.ts';
 import { byAge, keyOf, LEGACY_TYPE, STICKY_TYPES, type Claim, type Membership } from './membership.ts';
 import { readSticky } from './sticky-member.ts';
 
@@ -20,25 +21,64 @@ export function readMember(event: RawEvent): Claim {
   return { is: 'refused', why: 'not_member' };
 }
 
-/** Every member event of the room that is in force. */
-export function memberEvents(room: Room): RawEvent[] {
-  return [...STICKY_TYPES.flatMap((type) => room.sticky(type)), ...room.state(LEGACY_TYPE)];
+/** Remembered for the case that somebody writes over them. */
+const OWNED_MAX = 4 * MEMBERS_MAX;
+
+/**
+ * The member events of a room that are in force. Whoever has the power may write anybody's state key; here that counts for
+ * nothing: what the owner of a key said last goes on to count.
+ */
+export class MemberEvents {
+  readonly #owned = new Map<string, RawEvent>();
+
+  of(room: Pick<Room, 'state' | 'sticky'>): RawEvent[] {
+    const state = room.state(LEGACY_TYPE).flatMap((event) => {
+      const key = event.stateKey ?? '';
+      if (!owns(event.sender, key)) return this.#owned.get(key) ?? [];
+      if (this.#owned.size < OWNED_MAX || this.#owned.has(key)) this.#owned.set(key, event);
+      return event;
+    });
+    return [...STICKY_TYPES.flatMap((type) => room.sticky(type)), ...state];
+  }
+}
+
+const SLOT_TYPES: readonly string[] = ['org.matrix.msc4143.rtc.slot', 'm.rtc.slot'];
+
+/** How much an `m.rtc.slot` event means for sticky members. Legacy ones know nothing of slots. */
+export type SlotRule =
+  /** A slot that is closed has no members; without any slot event there may be some. No client sends slots yet. */
+  | 'if-there'
+  /** As MSC4143 has it: no open slot, no members. */
+  | 'required';
+
+/** Whether the slot may have sticky members, as the newest slot event of the room says. */
+export function isSlotOpen(room: Pick<Room, 'state'>, slot: string, rule: SlotRule = 'if-there'): boolean {
+  const events = SLOT_TYPES.flatMap((type) => room.state(type)).filter(({ stateKey }) => stateKey === slot);
+  const newest = events.sort((one, other) => one.originServerTs - other.originServerTs).at(-1);
+  return newest ? isOpen(newest, slot) : rule !== 'required';
+}
+
+function isOpen({ content, redacted }: RawEvent, slot: string): boolean {
+  const application = objectAt(content, 'application');
+  return !redacted && content['status'] === 'open' && application !== null && slot.startsWith(`${String(application['type'])}#`);
 }
 
 export interface Scope {
   readonly slot: string;
   readonly now: number;
   readonly isJoined: (user: string) => boolean;
+  readonly isSlotOpen: boolean;
 }
 
 /** Those who are in the session now. Of one device's two events the sticky one counts. */
-export function members(events: readonly RawEvent[], { slot, now, isJoined }: Scope): Membership[] {
+export function members(events: readonly RawEvent[], { slot, now, isJoined, isSlotOpen: open }: Scope): Membership[] {
   const found = new Map<string, Membership>();
   for (const event of events) {
     const claim = readMember(event);
     if (claim.is !== 'joined') continue;
     const { membership } = claim;
     if (membership.slot !== slot || membership.expiresAt <= now || !isJoined(membership.user)) continue;
+    if (membership.form !== 'legacy' && !open) continue;
     if (event.stickyUntil !== undefined && event.stickyUntil <= now) continue;
     const device = JSON.stringify([membership.user, membership.device]);
     const before = found.get(device);
@@ -49,7 +89,7 @@ export function members(events: readonly RawEvent[], { slot, now, isJoined }: Sc
 
 function supersedes(one: Membership, other: Membership): boolean {
   if ((one.form === 'legacy') !== (other.form === 'legacy')) return one.form !== 'legacy';
-  return one.sentAt > other.sentAt;
+  return one.sentAt === other.sentAt ? one.eventId > other.eventId : one.sentAt > other.sentAt;
 }
 
 export interface Changes {
