@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use crate::membership::Membership;
 use crate::time::Timestamp;
 
+pub mod encryption_key;
 mod fields;
 mod join;
 pub mod legacy_member;

@@ -8,6 +8,7 @@ pub mod discovery;
 pub mod event;
 pub mod focus_selection;
 pub mod identity;
+pub mod keys;
 mod membership;
 pub mod mesh;
 pub mod reachability;
