@@ -13,6 +13,7 @@ const source = oneOf('microphone', 'camera', 'screen', 'screen_audio');
 const kind = oneOf('audio', 'video');
 const pause = oneOf('muted', 'no_source', 'bandwidth', 'off');
 const score = oneOf('good', 'fair', 'poor', 'lost');
+const delegation = oneOf('held', 'returned', 'sent', 'lost');
 const leaveReason = oneOf('left', 'lost', 'replaced', 'removed');
 
 const encryption = object({ format: string, key_index: count });
@@ -66,6 +67,8 @@ const clientBodies = {
   mute,
   announce: object({ keys: list(keySalt), key_index: count }),
   keyframe: object({ track: string }),
+  delegate_leave: object({ delay_id: string, delay_ms: count, server_name: string, on_leave: optional(boolean) }),
+  take_back_leave: object({}),
   ping,
   leave,
 };
@@ -91,6 +94,7 @@ const serverBodies = {
   mute,
   speakers: object({ speakers: list(object({ participant: string, level: count })) }),
   quality: object({ participants: list(object({ participant: string, score })) }),
+  delegated: object({ state: delegation }),
   pong: ping,
   move: object({ url: optional(string), after_ms: count, deadline_ms: count }),
   leave,
@@ -110,6 +114,7 @@ export type Source = TypeOf<typeof source>;
 export type Kind = TypeOf<typeof kind>;
 export type Pause = TypeOf<typeof pause>;
 export type Score = TypeOf<typeof score>;
+export type Delegation = TypeOf<typeof delegation>;
 export type LeaveReason = TypeOf<typeof leaveReason>;
 export type Encryption = TypeOf<typeof encryption>;
 export type KeySalt = TypeOf<typeof keySalt>;

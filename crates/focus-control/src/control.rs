@@ -13,7 +13,7 @@ use crate::bounds::ControlBounds;
 use crate::conference::Conference;
 use crate::counters::{Counters, Gauges};
 use crate::id::{ConnectionId, Private, RequestId, SessionId, WorkerId};
-use crate::io::{ControlConfig, Output, WallClock};
+use crate::io::{ControlConfig, DelegationRequest, Output, Sign, WallClock};
 use crate::participant::Participant;
 use crate::pending::{Asker, Pending, What};
 use crate::session::subscribed;
@@ -23,6 +23,7 @@ use crate::used_tokens::UsedTokens;
 
 #[cfg(any(test, debug_assertions))]
 mod check;
+mod delegation;
 mod drain;
 mod hello;
 mod leave;
@@ -61,6 +62,7 @@ pub struct Control {
     next_conference: u64,
     timers: Timers,
     draining: Option<Drain>,
+    reports_presence: bool,
     /// Participants whose clients have not been told yet what became of their subscriptions.
     subscribers_changed: BTreeSet<ParticipantId>,
     outputs: VecDeque<Output>,
@@ -95,6 +97,7 @@ impl Control {
             next_conference: 0,
             timers: Timers::default(),
             draining: None,
+            reports_presence: false,
             subscribers_changed: BTreeSet::new(),
             outputs: VecDeque::new(),
             counters: Counters::default(),
@@ -121,6 +124,7 @@ impl Control {
             return self.refuse(asker, Errcode::BadState.body("wait for welcome"));
         }
         participant.session.secrets.confirm();
+        self.sign(me, Sign::Heard);
         match message {
             ClientMessage::Offer(offer) => self.offer(now, me, asker, offer),
             ClientMessage::Candidate(candidate) => self.candidate(me, asker, candidate),
@@ -128,6 +132,8 @@ impl Control {
             ClientMessage::Mute(mute) => self.mute(me, asker, mute),
             ClientMessage::Announce(announce) => self.announce(now, me, asker, announce),
             ClientMessage::Keyframe(keyframe) => self.keyframe(now, me, asker, keyframe),
+            ClientMessage::DelegateLeave(delegate) => self.delegate(me, asker, DelegationRequest::Delegate(delegate)),
+            ClientMessage::TakeBackLeave(_) => self.delegate(me, asker, DelegationRequest::TakeBack),
             ClientMessage::Hello(_) => self.refuse(asker, Errcode::BadState.body("hello was said already")),
             // The connection answers pings.
             ClientMessage::Ping(_) => {}
@@ -139,6 +145,15 @@ impl Control {
     pub fn handle_closed(&mut self, now: Instant, connection: ConnectionId) {
         self.handle_timeout(now);
         self.socket_lost(now, connection);
+    }
+
+    /// The client on this socket has said something that the connection did not pass on, such as a ping. Need not be told
+    /// of each; see [`Output::Presence`].
+    pub fn handle_heard(&mut self, now: Instant, connection: ConnectionId) {
+        self.handle_timeout(now);
+        if let Some(&me) = self.connections.get(&connection) {
+            self.sign(me, Sign::Heard);
+        }
     }
 
     /// The answer of a worker to [`Output::Command`].

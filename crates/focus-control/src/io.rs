@@ -3,10 +3,12 @@
 use std::time::{Duration, Instant};
 
 use focus_signaling::CloseCode;
-use focus_signaling::wire::ServerMessage;
+use focus_signaling::wire::{DelegateLeave, LeaveReason, ServerMessage};
+use sfu_core::ParticipantId;
 
 use crate::bounds::ControlBounds;
 use crate::id::{ConnectionId, RequestId, WorkerId};
+use crate::pending::Asker;
 use crate::token;
 
 /// Configuration of one control plane.
@@ -51,10 +53,53 @@ pub enum Output {
     Close { connection: ConnectionId, code: CloseCode },
     /// Commands for one worker are in order and must stay so. Each is answered by one `handle_reply`.
     Command { worker: WorkerId, request: RequestId, command: sfu_core::Command },
+    /// For whoever looks after last wills: a request of a participant that may publish. Answered by
+    /// [`Control::delegated`](crate::Control::delegated).
+    Delegate { asker: DelegationAsker, request: DelegationRequest },
+    /// For the same: a sign of life, or of its end. Only after [`Control::report_presence`](crate::Control::report_presence).
+    Presence { participant: ParticipantId, sign: Sign },
     /// No session is left, or the drain's deadline has passed. Once.
     Drained,
     /// Nothing more to do before this time, unless something comes in. `None`: nothing at all.
     Timeout(Option<Instant>, Reason),
+}
+
+/// Whom to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DelegationAsker {
+    pub participant: ParticipantId,
+    pub(crate) asker: Asker,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DelegationRequest {
+    Delegate(DelegateLeave),
+    TakeBack,
+}
+
+/// What is seen of a participant.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Sign {
+    /// It is there. Both words are the outside's.
+    Joined { conference: String, identity: String },
+    /// It said something.
+    Heard,
+    /// So long ago the last datagram came on its media connection, which is up.
+    Media { quiet: Duration },
+    /// Its session is over. `None`: the focus drains, which says nothing about the participant.
+    Ended(Option<LeaveReason>),
+}
+
+/// The words of `Joined` stay out of logs.
+impl std::fmt::Debug for Sign {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Joined { .. } => f.write_str("Joined"),
+            Self::Heard => f.write_str("Heard"),
+            Self::Media { quiet } => f.debug_struct("Media").field("quiet", quiet).finish(),
+            Self::Ended(reason) => f.debug_tuple("Ended").field(reason).finish(),
+        }
+    }
 }
 
 /// What a deadline is for.

@@ -31,4 +31,4 @@ pub use bounds::ControlBounds;
 pub use control::Control;
 pub use counters::{Counters, Gauges};
 pub use id::{ConnectionId, RequestId, WorkerId};
-pub use io::{ControlConfig, Output, Reason, WallClock};
+pub use io::{ControlConfig, DelegationAsker, DelegationRequest, Output, Reason, Sign, WallClock};

@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_score_is_the_worst_of_its_reasons() {
-        let good = Quality { uplink_loss: 0.0, downlink_loss: 0.02, rtt: None, silent: false };
+        let good = Quality { uplink_loss: 0.0, downlink_loss: 0.02, rtt: None, silent: false, quiet: Duration::ZERO };
         assert_eq!(score(&good), Score::Good);
         assert_eq!(score(&Quality { uplink_loss: 0.05, ..good }), Score::Fair);
         assert_eq!(score(&Quality { downlink_loss: 0.5, ..good }), Score::Poor);

@@ -24,6 +24,8 @@ pub(crate) fn check(message: &ClientMessage, limits: &Limits) -> Checked {
         ClientMessage::Mute(mute) => check_id(&mute.track, || "track".into()),
         ClientMessage::Announce(announce) => check_announce(announce),
         ClientMessage::Keyframe(keyframe) => check_id(&keyframe.track, || "track".into()),
+        ClientMessage::DelegateLeave(delegate) => check_delegate(delegate),
+        ClientMessage::TakeBackLeave(_) => Ok(()),
         ClientMessage::Ping(ping) => check_integer(ping.n, "n"),
         ClientMessage::Leave(leave) => check_leave(leave),
     }
@@ -150,6 +152,14 @@ fn check_text(value: &str, max: usize, field: &str) -> Checked {
         return bad(field.into(), "has a control character");
     }
     Ok(())
+}
+
+fn check_delegate(delegate: &DelegateLeave) -> Checked {
+    // Opaque to everybody but the homeserver that made it; those that exist make a word of some 30 letters.
+    let visible = |byte: u8| byte.is_ascii_graphic();
+    check_form(&delegate.delay_id, DELAY_ID_BYTES_MAX, visible, || "delay_id".into())?;
+    check_form(&delegate.server_name, SERVER_NAME_BYTES_MAX, visible, || "server_name".into())?;
+    check_integer(delegate.delay_ms, "delay_ms")
 }
 
 fn check_length(length: usize, max: usize, unit: &str, field: impl Fn() -> String) -> Checked {

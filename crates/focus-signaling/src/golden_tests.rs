@@ -91,6 +91,8 @@ types!(
     Mute = "mute",
     Announce = "announce",
     Keyframe = "keyframe",
+    DelegateLeave = "delegate_leave",
+    TakeBackLeave = "take_back_leave",
     Ping = "ping",
     Leave = "leave"
 );
@@ -107,6 +109,7 @@ types!(
     Mute = "mute",
     Speakers = "speakers",
     Quality = "quality",
+    Delegated = "delegated",
     Pong = "pong",
     Move = "move",
     Leave = "leave",
@@ -122,6 +125,7 @@ fn every_word_has_a_golden() {
         &["microphone", "camera", "screen", "screen_audio", "audio", "video"],
         &["muted", "no_source", "bandwidth", "off"],
         &["good", "fair", "poor"],
+        &["held", "returned"],
     ];
     for word in words.concat() {
         assert!(all.contains(&format!("\"{word}\"")), "{word}");

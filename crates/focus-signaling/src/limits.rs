@@ -62,6 +62,11 @@ pub const REFUSED_WINDOW: Duration = Duration::from_secs(10);
 /// Malformed messages until the socket is closed with 4400. A correct client sends none.
 pub const MALFORMED_MAX: u32 = 20;
 
+/// Id of a delayed event, as homeservers make them and then some.
+pub const DELAY_ID_BYTES_MAX: usize = 255;
+/// A Matrix user id has 255 bytes, and the name is a part of it.
+pub const SERVER_NAME_BYTES_MAX: usize = 253;
+
 /// Time until `hello`: a token is fetched before the socket is opened.
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// `ping_ms` of `welcome`.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{
     connection::Output,
-    wire::{Hello, Participant, Resume, Welcome},
+    wire::{DelegateLeave, Hello, Participant, Resume, Welcome},
 };
 
 impl fmt::Debug for Hello {
@@ -15,6 +15,15 @@ impl fmt::Debug for Hello {
             .field("resume", &self.resume)
             .field("client", &self.client)
             .finish()
+    }
+}
+
+impl fmt::Debug for DelegateLeave {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DelegateLeave")
+            .field("delay_id", &Hidden)
+            .field("delay_ms", &self.delay_ms)
+            .finish_non_exhaustive()
     }
 }
 

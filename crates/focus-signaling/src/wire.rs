@@ -30,6 +30,10 @@ pub enum ClientMessage {
     Announce(Announce),
     /// Asks the publisher of a track for a key frame, for example after a new key arrived.
     Keyframe(Keyframe),
+    /// The focus shall look after the client's delayed leave event. Answered by `delegated`.
+    DelegateLeave(DelegateLeave),
+    /// The client looks after it itself again. Answered by `delegated`.
+    TakeBackLeave(TakeBackLeave),
     /// Liveness, answered by `pong` with the same `n`.
     Ping(Ping),
     /// The client leaves for good.
@@ -56,6 +60,8 @@ pub enum ServerMessage {
     Speakers(Speakers),
     /// Connection quality of participants. Sent when it changes, at most every 2 s.
     Quality(Quality),
+    /// What became of the client's delayed leave event: an answer, and whenever it changes.
+    Delegated(Delegated),
     /// Answer to `ping`.
     Pong(Ping),
     /// The focus drains: connect again, elsewhere if `url` says so.
@@ -361,6 +367,43 @@ pub enum Score {
     Fair,
     Poor,
     /// Nothing has arrived for some seconds.
+    Lost,
+}
+
+/// See [`ClientMessage::DelegateLeave`].
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DelegateLeave {
+    /// Of the scheduled event (MSC4140). Who knows it can send the leave or put it off.
+    pub delay_id: String,
+    /// The delay that the homeserver agreed to.
+    pub delay_ms: u64,
+    /// The homeserver that has it.
+    pub server_name: String,
+    /// Send it at once when the client says `leave`. Otherwise the client sends its own leave event, and this one is forgotten.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub on_leave: bool,
+}
+
+/// See [`ClientMessage::TakeBackLeave`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakeBackLeave {}
+
+/// See [`ServerMessage::Delegated`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delegated {
+    pub state: Delegation,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delegation {
+    /// The focus restarts the event, and sends it when the client is lost.
+    Held,
+    /// The client has it again.
+    Returned,
+    /// The focus sent it: the others see the client gone.
+    Sent,
+    /// The homeserver does not know it any more, or does not let the focus restart it: the client has to see to it.
     Lost,
 }
 

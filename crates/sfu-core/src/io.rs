@@ -272,6 +272,8 @@ pub struct Quality {
     pub rtt: Option<Duration>,
     /// Nothing at all has arrived for some seconds.
     pub silent: bool,
+    /// How long ago the last datagram arrived.
+    pub quiet: Duration,
 }
 
 /// What passes between engines: another core is a nearer focus.

@@ -188,6 +188,7 @@ impl ControlTask {
                         handle.command(request, command).await;
                     }
                 }
+                Output::Delegate { .. } | Output::Presence { .. } => {}
                 Output::Drained => {
                     for done in self.drained.drain(..) {
                         // Whoever asked may have lost patience.

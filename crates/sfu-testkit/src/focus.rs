@@ -370,6 +370,7 @@ impl Focus {
                 focus_control::Output::Command { worker, request, command } => {
                     self.post(now, Mail::Command(worker, request, command));
                 }
+                focus_control::Output::Delegate { .. } | focus_control::Output::Presence { .. } => {}
                 focus_control::Output::Drained => self.effects.push(Effect::Drained),
                 focus_control::Output::Timeout(at, _) => {
                     self.control_deadline = at;

@@ -13,7 +13,7 @@ use super::Control;
 use crate::bounds::{FULL_RETRY, RESUME_BURST, RESUME_INTERVAL};
 use crate::conference::Conference;
 use crate::id::{SessionId, WorkerId};
-use crate::io::Output;
+use crate::io::{Output, Sign};
 use crate::participant::{Participant, Stage};
 use crate::pending::{Asker, What};
 use crate::placement::{least_loaded, place};
@@ -173,6 +173,11 @@ impl Control {
         participant.stage = Stage::Joined;
         let (conference, event) =
             (participant.conference, ParticipantEvent::Joined { participant: participant.to_wire() });
+        let joined = Sign::Joined {
+            conference: self.conferences.get(&conference).map(|c| c.name.0.clone()).unwrap_or_default(),
+            identity: participant.identity.0.clone(),
+        };
+        self.sign(me, joined);
         self.counters.joins += 1;
         info!(%conference, participant = %me, "participant joined");
         self.welcome(now, me, asker, false);
@@ -204,6 +209,7 @@ impl Control {
         self.timers.disarm(Deadline::Resume(me));
         self.counters.resumes += 1;
         info!(participant = %me, "session resumed");
+        self.sign(me, Sign::Heard);
         self.welcome(now, me, asker, true);
     }
 

@@ -10,7 +10,7 @@ use tracing::info;
 
 use super::Control;
 use crate::id::{ConnectionId, WorkerId};
-use crate::io::Output;
+use crate::io::{Output, Sign};
 use crate::participant::{Participant, of_peer};
 use crate::timers::Deadline;
 use crate::token::Grant;
@@ -110,6 +110,9 @@ impl Control {
             self.command(participant.worker, Command::Disconnect { peer: participant.peer() });
         }
         self.leave_conference(now, &participant);
+        if participant.is_joined() {
+            self.sign(me, Sign::Ended(end.reason));
+        }
         if let Some(reason) = end.reason.filter(|_| participant.is_joined()) {
             self.count_leave(reason);
             info!(conference = %participant.conference, participant = %me, ?reason, "participant left");

@@ -7,6 +7,7 @@ use sfu_core::{ConferenceId, ParticipantId, PeerId, Quality, Speaker};
 
 use super::Control;
 use crate::id::WorkerId;
+use crate::io::Sign;
 use crate::participant::of_peer;
 use crate::quality::score;
 use crate::throttle::Turn;
@@ -48,6 +49,7 @@ impl Control {
             return;
         }
         let (id, conference) = (participant.id, participant.conference);
+        self.sign(id, Sign::Media { quiet: quality.quiet });
         if let Some(state) = self.conferences.get_mut(&conference) {
             state.scores.report(id, score(quality));
         }

@@ -1,6 +1,7 @@
 //! Stories of clients, told to a machine with fake workers, in virtual time.
 
 mod churn;
+mod delegation;
 mod drain;
 mod join;
 mod keys;

@@ -57,11 +57,12 @@ impl Engine {
     fn tell_quality(&mut self) {
         let now = self.now;
         for (_, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.is_connected()) {
-            let silent = now >= peer.last_received + SILENT;
+            let quiet = now.saturating_duration_since(peer.last_received);
+            let silent = quiet >= SILENT;
             let (up, down) = (peer.media.receiver.take_loss(), peer.media.downlink_loss());
             let (uplink_loss, downlink_loss) = if silent { (1.0, 1.0) } else { (up, down) };
             let rtt = peer.media.rtt().filter(|_| !silent);
-            let quality = Quality { uplink_loss, downlink_loss, rtt, silent };
+            let quality = Quality { uplink_loss, downlink_loss, rtt, silent, quiet };
             self.events.push_back(Event::Quality { peer: peer.id, quality });
         }
     }

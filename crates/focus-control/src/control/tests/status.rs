@@ -10,7 +10,7 @@ fn speaks(w: &mut World, worker: usize, who: &[(&Client, u8)]) {
 }
 
 fn quality(w: &mut World, client: &Client, loss: f32) {
-    let quality = Quality { uplink_loss: loss, downlink_loss: 0.0, rtt: None, silent: false };
+    let quality = Quality { uplink_loss: loss, downlink_loss: 0.0, rtt: None, silent: false, quiet: ms(0) };
     w.event(0, Event::Quality { peer: client.peer(), quality });
 }
 

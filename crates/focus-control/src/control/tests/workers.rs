@@ -2,7 +2,7 @@ use focus_signaling::wire::Source;
 use sfu_core::{Command, ConferenceId, DisconnectReason, Event, LinkId, Mid, Quality, Speaker, TrackId};
 
 use super::worker::Home;
-use super::world::{Client, World};
+use super::world::{Client, World, ms};
 use crate::ControlBounds;
 
 fn worker_of(w: &World, client: &Client) -> usize {
@@ -89,7 +89,7 @@ fn a_worker_is_heard_only_about_what_it_hosts() {
     w.read(&bob);
     let (peer, mid) = (bob.peer(), Mid::new("3").unwrap());
     let loud = Speaker { participant: bob.participant(), level: 0 };
-    let bad = Quality { uplink_loss: 1.0, downlink_loss: 1.0, rtt: None, silent: true };
+    let bad = Quality { uplink_loss: 1.0, downlink_loss: 1.0, rtt: None, silent: true, quiet: ms(9000) };
     w.event(0, Event::Disconnected { peer, reason: DisconnectReason::Silent });
     w.event(0, Event::Subscribed { peer, track, mid, rid: None, paused: Some(sfu_core::Pause::Muted) });
     w.event(0, Event::Speakers { conference: ConferenceId(0), speakers: vec![loud] });

@@ -14,7 +14,9 @@ use sfu_core::{Event, ParticipantId, PeerId};
 use super::worker::Worker;
 use crate::control::Control;
 use crate::token::{LIFETIME_DEFAULT, Mint, Minter};
-use crate::{ConnectionId, ControlBounds, ControlConfig, Output, WallClock, WorkerId};
+use crate::{
+    ConnectionId, ControlBounds, ControlConfig, DelegationAsker, DelegationRequest, Output, Sign, WallClock, WorkerId,
+};
 
 pub(super) const UNIX: Duration = Duration::from_secs(1_800_000_000);
 
@@ -57,6 +59,8 @@ pub(super) struct World {
     pub(super) closed: BTreeMap<ConnectionId, CloseCode>,
     pub(super) drained: usize,
     /// Workers take their commands, but answer none until `release`.
+    pub(super) delegations: Vec<(DelegationAsker, DelegationRequest)>,
+    pub(super) signs: Vec<(ParticipantId, Sign)>,
     pub(super) hold: bool,
     pub(super) minter: Minter,
     pub(super) rng: ChaCha20Rng,
@@ -82,6 +86,8 @@ impl World {
             inboxes: BTreeMap::new(),
             closed: BTreeMap::new(),
             drained: 0,
+            delegations: Vec::new(),
+            signs: Vec::new(),
             hold: false,
             minter,
             rng: ChaCha20Rng::from_seed([9; 32]),
@@ -105,6 +111,8 @@ impl World {
                 Output::Command { worker, request, command } => {
                     self.workers[worker.0].inbox.push_back((request, command));
                 }
+                Output::Delegate { asker, request } => self.delegations.push((asker, request)),
+                Output::Presence { participant, sign } => self.signs.push((participant, sign)),
                 Output::Drained => self.drained += 1,
                 Output::Timeout(..) => {
                     self.control.check();
