@@ -3,3 +3,5 @@
 //!
 //! Sans-IO: time, answers of homeservers and randomness are arguments, requests are values. It knows Matrix ids and no media;
 //! sessions at the focus are `focus-control`'s, and the server carries values between the two.
+
+pub mod delegation;
