@@ -4,7 +4,7 @@
 //   somebody left   a new key to those who stay, used a moment later: who left never holds a key that is used after that
 //   somebody came   a new key too, so that he cannot open what was sent before; unless the present one is still young, when it
 //                   is shared, since many come in the first seconds of a call
-//   during that     one further key afterwards, however many came and went
+//   several         those who leave within a quarter of a second cause one new key; it is used as soon as the first of them asks
 
 import type { Clock } from '../clock.ts';
 import type { MediaKey } from './key-message.ts';
@@ -14,6 +14,8 @@ import { stayOf } from './session.ts';
 
 export const USE_DELAY_MS = 1_000;
 export const GRACE_MS = 10_000;
+/** A whole call that breaks up must not make a key for each who leaves. What is left of the use delay is enough to deliver it. */
+export const COALESCE_MS = 250;
 /** What all deployed clients send and take. */
 const KEY_BYTES = 16;
 
@@ -28,18 +30,18 @@ export interface KeyRingOptions {
 export class KeyRing {
   readonly #options: KeyRingOptions;
   #present: readonly Membership[] = [];
-  #key: MediaKey;
-  #madeAt: number;
-  /** The new key of a rotation that is under way. */
-  #next: MediaKey | null = null;
-  #again = false;
-  #cancel: () => void = () => undefined;
+  /** The newest key, and the one that everything is sent under. They differ while a new one is on its way to the others. */
+  #newest: MediaKey;
+  #inUse: MediaKey;
+  #drawnAt: number;
+  #isDrawing = false;
+  readonly #cancels = new Set<() => void>();
 
   constructor(options: KeyRingOptions) {
     this.#options = options;
-    this.#key = { index: 0, key: this.#draw() };
-    this.#madeAt = options.clock.now();
-    options.prepare(this.#key);
+    this.#newest = this.#inUse = { index: 0, key: this.#draw() };
+    this.#drawnAt = options.clock.now();
+    options.prepare(this.#inUse);
     options.use(0);
   }
 
@@ -54,42 +56,50 @@ export class KeyRing {
     else if (joined.length > 0) this.#admit(joined);
   }
 
+  /** Whoever has left by now holds no key that is used later than the use delay from now. */
   rotate(): void {
-    if (this.#next) {
-      this.#again = true;
-      return;
-    }
-    const next = { index: (this.#key.index + 1) % KEY_INDEXES, key: this.#draw() };
-    this.#next = next;
-    this.#options.prepare(next);
-    if (this.#present.length > 0) this.#options.send(next, this.#present);
-    this.#cancel = this.#options.clock.after(USE_DELAY_MS, () => this.#use(next));
+    if (this.#isDrawing) return;
+    this.#isDrawing = true;
+    const { clock } = this.#options;
+    const due = clock.now() + USE_DELAY_MS;
+    const wait = Math.max(0, this.#drawnAt + COALESCE_MS - clock.now());
+    if (wait === 0 || this.#newest.index === 0) this.#next(due);
+    else this.#after(wait, () => this.#next(due));
   }
 
   close(): void {
-    this.#cancel();
+    for (const cancel of this.#cancels) cancel();
+    this.#cancels.clear();
+  }
+
+  #next(due: number): void {
+    const { clock, prepare, send, use } = this.#options;
+    const next = { index: (this.#newest.index + 1) % KEY_INDEXES, key: this.#draw() };
+    this.#newest = next;
+    this.#drawnAt = clock.now();
+    this.#isDrawing = false;
+    prepare(next);
+    if (this.#present.length > 0) send(next, this.#present);
+    this.#after(due - clock.now(), () => {
+      this.#inUse = next;
+      use(next.index);
+    });
   }
 
   #admit(joined: readonly Membership[]): void {
-    const young = this.#options.clock.now() - this.#madeAt < GRACE_MS;
-    if (this.#next) {
-      // The key under way is not used yet: it can be his first.
-      this.#options.send(this.#next, joined);
-    } else if (young) {
-      this.#options.send(this.#key, joined);
-    } else {
-      this.rotate();
-    }
+    const { clock, send } = this.#options;
+    // Not used yet, it can be the first of those who come.
+    const isUnused = this.#newest !== this.#inUse;
+    if (isUnused || clock.now() - this.#drawnAt < GRACE_MS) send(this.#newest, joined);
+    else this.rotate();
   }
 
-  #use(next: MediaKey): void {
-    this.#key = next;
-    this.#madeAt = this.#options.clock.now();
-    this.#next = null;
-    this.#options.use(next.index);
-    if (!this.#again) return;
-    this.#again = false;
-    this.rotate();
+  #after(ms: number, work: () => void): void {
+    const cancel = this.#options.clock.after(ms, () => {
+      this.#cancels.delete(cancel);
+      work();
+    });
+    this.#cancels.add(cancel);
   }
 
   #draw(): Uint8Array {

@@ -43,6 +43,8 @@ export class Merge extends Emitter<MergeEvents> {
   /** By the id that the page sees: owner and source. */
   readonly #shown = new Map<string, Shown>();
   readonly #wishes = new Map<string, Wish>();
+  /** By way and track, whoever they belong to: that may become known only later. */
+  #feeds = new Map<string, Feed>();
   /** Members without any medium are shown as well. */
   #members = new Map<string, string>();
 
@@ -114,6 +116,7 @@ export class Merge extends Emitter<MergeEvents> {
       return found;
     };
     for (const [id, name] of this.#members) person(id, name);
+    const feeds = new Map<string, Feed>();
     for (const way of this.#ways.values()) {
       for (const participant of way.view.participants.values()) {
         const owner = this.#owner(way, participant);
@@ -122,12 +125,14 @@ export class Merge extends Emitter<MergeEvents> {
         found.quality = participant.quality ?? found.quality;
         for (const track of participant.tracks.values()) {
           const id = `${owner.id}/${track.source}`;
-          const known = this.#shown.get(id)?.feeds.get(key(way, track.track));
+          const known = this.#feeds.get(key(way, track.track));
           const feed: Feed = known ? Object.assign(known, { track, participant }) : { way, track, participant, media: null, state: null, paused: null };
+          feeds.set(key(way, track.track), feed);
           found.tracks.set(id, [...(found.tracks.get(id) ?? []), feed]);
         }
       }
     }
+    this.#feeds = feeds;
     this.#dropWhoLeft(people);
     for (const [id, { name, tracks, identity, quality }] of people) this.#apply(id, name, tracks, identity, quality);
   }

@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { DELAY_MS, LastWill, RESTART_MS } from '../../src/matrix/last-will.ts';
+import { EXPIRES_MS, TRANSPORTS_KEY } from '../../src/matrix/legacy-member.ts';
+import { readMember } from '../../src/matrix/session.ts';
+import { OwnMember } from '../../src/matrix/own-member.ts';
+import { parseTransport } from '../../src/matrix/transport.ts';
+import { FakeClock } from './helpers.ts';
+import { FakeHomeserver, refusal, settle, type Asked } from './matrix-helpers.ts';
+
+const isDelayed = ({ query }: Asked): boolean => query?.['org.matrix.msc4140.delay'] !== undefined;
+const actions = (asked: readonly Asked[]): string[] =>
+  asked.map((request) => (isDelayed(request) ? `schedule ${request.query?.['org.matrix.msc4140.delay']}` : /delayed_events\/([^/]+)\/(\w+)$/.exec(request.path)?.slice(1).join(' ')) ?? (Object.keys(request.body ?? {}).length > 1 ? 'join' : 'leave'));
+
+function setUp(): { homeserver: FakeHomeserver; clock: FakeClock; own: OwnMember } {
+  const [homeserver, clock] = [new FakeHomeserver(), new FakeClock()];
+  let ids = 0;
+  homeserver.answer = (asked) => (isDelayed(asked) ? { delay_id: `d${++ids}` } : { event_id: `$e${++ids}` });
+  const own = new OwnMember({ homeserver, clock, room: '!r:x', roomVersion: '10', slot: 'm.call#ROOM', memberId: 'one', intent: 'video', wallClock: () => clock.now() });
+  return { homeserver, clock, own };
+}
+
+const focus = parseTransport({ type: 'rust_sfu', url: 'wss://a', sfu_id: 'a' });
+const transports = focus ? [focus] : [];
+
+test('the last will comes first, is put off every few seconds, and is cancelled after the leave', async () => {
+  const { homeserver, clock, own } = setUp();
+  await own.join(transports);
+  assert.deepEqual(actions(homeserver.asked), [`schedule ${DELAY_MS}`, 'join']);
+  for (let i = 0; i < 3; i++) {
+    clock.advance(RESTART_MS);
+    await settle();
+  }
+  assert.deepEqual(actions(homeserver.asked).slice(2), ['d1 restart', 'd1 restart', 'd1 restart']);
+  await own.leave();
+  assert.deepEqual(actions(homeserver.asked).slice(5), ['leave', 'd1 cancel']);
+  clock.advance(10 * RESTART_MS);
+  await settle();
+  assert.equal(homeserver.asked.length, 7, 'nothing after the end');
+});
+
+test('what we publish is read back as a member, without anything that other clients stumble over', async () => {
+  const { homeserver, own } = setUp();
+  await own.join(transports);
+  const content = homeserver.asked[1]?.body ?? {};
+  assert.deepEqual(content['foci_preferred'], []);
+  assert.deepEqual(content['focus_active'], { type: 'livekit', focus_selection: 'multi_sfu' });
+  assert.deepEqual(content[TRANSPORTS_KEY], [{ type: 'rust_sfu', url: 'wss://a', sfu_id: 'a' }]);
+  const claim = readMember({ type: 'org.matrix.msc3401.call.member', sender: homeserver.user, content, originServerTs: 5, eventId: '$e', stateKey: `_${homeserver.user}_MINE_m.call` });
+  assert.equal(claim.is === 'joined' && claim.membership.memberId, 'one');
+  assert.ok(decodeURIComponent(homeserver.asked[1]?.path ?? '').endsWith(`_${homeserver.user}_MINE_m.call`));
+});
+
+test('a will that is gone was sent: a new one, and we say again that we are there', async () => {
+  const { homeserver, clock, own } = setUp();
+  await own.join(transports);
+  const before = homeserver.answer;
+  homeserver.answer = (asked) => (asked.path.includes('/d1/') ? refusal(404, 'M_NOT_FOUND') : before(asked));
+  clock.advance(RESTART_MS);
+  await settle();
+  assert.deepEqual(actions(homeserver.asked).slice(2), ['d1 restart', `schedule ${DELAY_MS}`, 'join']);
+});
+
+test('a homeserver that does not answer for a while is asked again', async () => {
+  const { homeserver, clock, own } = setUp();
+  await own.join(transports);
+  const before = homeserver.answer;
+  homeserver.answer = () => refusal(0, 'M_UNREACHABLE');
+  clock.advance(RESTART_MS);
+  await settle();
+  homeserver.answer = before;
+  clock.advance(1000);
+  await settle();
+  assert.deepEqual(actions(homeserver.asked).slice(2), ['d1 restart', 'd1 restart']);
+});
+
+test('without delayed events we join all the same; a delay that is too long is made shorter', async () => {
+  const { homeserver, clock, own } = setUp();
+  homeserver.answer = (asked) => (isDelayed(asked) ? refusal(400, 'M_UNRECOGNIZED') : { event_id: '$e' });
+  await own.join(transports);
+  assert.deepEqual(actions(homeserver.asked), [`schedule ${DELAY_MS}`, 'join']);
+  assert.equal(own.will.supported, false);
+  await own.leave();
+
+  const will = new LastWill({ homeserver, clock, room: '!r:x', type: 't', stateKey: 'k', content: {}, lost: () => undefined });
+  homeserver.asked.length = 0;
+  homeserver.answer = ({ query }) => (Number(query?.['org.matrix.msc4140.delay']) > 4000 ? refusal(400, 'M_UNKNOWN', { 'org.matrix.msc4140.errcode': 'M_MAX_DELAY_EXCEEDED', 'org.matrix.msc4140.max_delay': 4000 }) : { delay_id: 'x' });
+  await will.schedule();
+  assert.deepEqual(actions(homeserver.asked), [`schedule ${DELAY_MS}`, 'schedule 4000']);
+  assert.equal(will.delayId, 'x');
+});
+
+test('an answer without a delay id means that the leave was sent at once: the join that follows undoes it', async () => {
+  const { homeserver, own } = setUp();
+  homeserver.answer = () => ({ event_id: '$e' });
+  await own.join(transports);
+  assert.equal(own.will.delayId, null);
+  assert.equal(actions(homeserver.asked).at(-1), 'join');
+});
+
+test('it is renewed before it runs out, with the same beginning', async () => {
+  const { homeserver, clock, own } = setUp();
+  await own.join(transports);
+  own.seen({ eventId: '$mine', isOurs: true, sentAt: 7 });
+  homeserver.asked.length = 0;
+  clock.advance(EXPIRES_MS - 5000);
+  await settle();
+  const renewal = homeserver.asked.find((asked) => actions([asked])[0] === 'join');
+  assert.equal(renewal?.body?.['created_ts'], 7);
+  assert.equal(renewal?.body?.['expires'], 2 * EXPIRES_MS);
+});
+
+test('whoever removes our event only makes us say it again', async () => {
+  const { homeserver, clock, own } = setUp();
+  await own.join(transports);
+  own.seen({ eventId: '$mine', isOurs: true, sentAt: 7 });
+  homeserver.asked.length = 0;
+  own.seen(null);
+  await settle();
+  assert.deepEqual(actions(homeserver.asked), [], 'the room may only be behind');
+  clock.advance(4000);
+  own.seen(null);
+  own.seen(null);
+  await settle();
+  assert.deepEqual(actions(homeserver.asked), ['join'], 'once');
+});
