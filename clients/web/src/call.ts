@@ -18,7 +18,7 @@ import { Signalling, type EndReason } from './signalling.ts';
 import { read, type Reading } from './stats.ts';
 import type { Wish } from './subscriptions.ts';
 import { socketUrl, type Access } from './token.ts';
-import type { LeaveReason, Pause, ServerBody, ServerMessage, Source, Track } from './wire.ts';
+import type { ClientBody, Delegation, LeaveReason, Pause, ServerBody, ServerMessage, Source, Track } from './wire.ts';
 
 export interface CallOptions {
   /** Gets the right to join. Called again for each fresh join; throw a {@link CallError} to say why there is none. */
@@ -59,6 +59,8 @@ export interface CallEvents {
   encryption: { participant: string; track: string; state: EncryptionState };
   /** Our own connection as the focus sees it comes with the others, under our own id. */
   quality: ServerBody<'quality'>['participants'];
+  /** What became of a delayed leave event that the focus was asked to look after. */
+  delegated: { state: Delegation };
   warning: { message: string };
   ended: { error: CallError };
 }
@@ -195,6 +197,11 @@ export class Call extends Emitter<CallEvents> implements CallView {
   /** Moves the own key one step on (RFC 9605 §5.1); needs `ratchetBits`. */
   ratchetKey(): void {
     this.#shared?.ratchet();
+  }
+
+  /** Asks the focus to look after a delayed leave event (MSC4140). Answered by `delegated`, or by nothing. */
+  delegateLeave(event: ClientBody<'delegate_leave'>): void {
+    this.#signalling?.send('delegate_leave', event);
   }
 
   // --- statistics
@@ -421,6 +428,8 @@ export class Call extends Emitter<CallEvents> implements CallView {
       case 'quality':
         this.emit('quality', message.b.participants);
         return this.#applyAll(message.b.participants.flatMap(({ participant, score }) => this.#roster.quality(participant, score)));
+      case 'delegated':
+        return this.emit('delegated', message.b);
       case 'move':
         return this.#move(message.b);
       case 'leave':

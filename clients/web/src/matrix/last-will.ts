@@ -8,8 +8,8 @@ import { integerAt, stringAt, type Json } from './json.ts';
 /** Gone this long after the last restart; the promise is 12 s for all of it. */
 export const DELAY_MS = 10_000;
 export const RESTART_MS = 5_000;
-/** While a focus restarts it for us: at least the hour that the crate asks for. */
-export const DELEGATED_DELAY_MS = 3_600_000;
+/** While a focus restarts it for us. */
+export const LENT_DELAY_MS = 3_600_000;
 const RETRY_MS = 1_000;
 const LIMITED_MS = 5_000;
 const UNSTABLE = '/_matrix/client/unstable/org.matrix.msc4140';
@@ -25,7 +25,12 @@ export interface LastWillOptions {
   readonly lost: () => void;
 }
 
-type State = { readonly is: 'off' } | { readonly is: 'unsupported' } | { readonly is: 'scheduled'; readonly delayId: string; readonly delegated: boolean };
+type State =
+  | { readonly is: 'off' }
+  | { readonly is: 'unsupported' }
+  | { readonly is: 'scheduled'; readonly delayId: string }
+  /** Somebody else restarts this one, which waits long. */
+  | { readonly is: 'lent'; readonly delayId: string };
 
 export class LastWill {
   readonly #options: LastWillOptions;
@@ -39,7 +44,11 @@ export class LastWill {
   }
 
   get delayId(): string | null {
-    return this.#state.is === 'scheduled' ? this.#state.delayId : null;
+    return this.#state.is === 'scheduled' || this.#state.is === 'lent' ? this.#state.delayId : null;
+  }
+
+  get isLent(): boolean {
+    return this.#state.is === 'lent';
   }
 
   get supported(): boolean {
@@ -48,19 +57,16 @@ export class LastWill {
 
   /** Before the event that joins. Without support for it we join all the same. */
   async schedule(delayMs = DELAY_MS): Promise<void> {
-    const { room, type, stateKey, content, homeserver } = this.#options;
     const delay = Math.min(delayMs, this.#maxDelayMs);
-    const path = `/_matrix/client/v3/rooms/${encodeURIComponent(room)}/state/${encodeURIComponent(type)}/${encodeURIComponent(stateKey)}`;
     try {
-      const answer = await homeserver.request('PUT', path, content, { 'org.matrix.msc4140.delay': String(delay) });
-      const delayId = stringAt(answer, 'delay_id');
+      const delayId = await this.#put(delay);
       if (delayId === null) {
         // The homeserver did not know the parameter and has sent the leave at once. The join that follows undoes it.
         this.#state = { is: 'unsupported' };
         return;
       }
       if (this.#closed) return void this.#act(delayId, 'cancel').catch(() => undefined);
-      this.#state = { is: 'scheduled', delayId, delegated: false };
+      this.#state = { is: 'scheduled', delayId };
       this.#later(RESTART_MS, () => this.#restart());
     } catch (error) {
       if (!(error instanceof HomeserverError)) throw error;
@@ -75,18 +81,35 @@ export class LastWill {
     }
   }
 
-  /** The focus restarts it from now on. */
-  delegated(): void {
-    if (this.#state.is !== 'scheduled') return;
-    this.#state = { ...this.#state, delegated: true };
-    this.#cancel();
+  /** A second one that waits long, for a focus to restart. Ours goes on until it has agreed. `null`: there is none to lend. */
+  async toLend(): Promise<{ delayId: string; delayMs: number } | null> {
+    if (this.#state.is !== 'scheduled') return null;
+    const delayMs = Math.min(LENT_DELAY_MS, this.#maxDelayMs);
+    const delayId = await this.#put(delayMs).catch(() => null);
+    return delayId === null ? null : { delayId, delayMs };
   }
 
-  /** The focus may not be there to do it: we do it ourselves. */
-  takeBack(): void {
-    if (this.#state.is !== 'scheduled' || !this.#state.delegated) return;
-    this.#state = { ...this.#state, delegated: false };
-    this.#restart();
+  /** The focus restarts it from now on. */
+  lent(delayId: string): void {
+    if (this.#state.is !== 'scheduled' || this.#closed) return void this.forget(delayId);
+    const own = this.#state.delayId;
+    this.#cancel();
+    this.#state = { is: 'lent', delayId };
+    this.forget(own);
+  }
+
+  /** The focus may not be there to restart it: we do it ourselves again. */
+  async takeBack(): Promise<void> {
+    if (this.#state.is !== 'lent') return;
+    const { delayId } = this.#state;
+    // The new one first. The lent one would else say after an hour that we left.
+    await this.schedule();
+    this.forget(delayId);
+  }
+
+  /** One that nobody restarts any more must not be sent. */
+  forget(delayId: string): void {
+    void this.#act(delayId, 'cancel').catch(() => undefined);
   }
 
   /** At the end, when the leave was sent: nothing is to come after it. */
@@ -100,8 +123,8 @@ export class LastWill {
   }
 
   #restart(): void {
-    const { delayId } = this;
-    if (delayId === null || this.#closed) return;
+    if (this.#state.is !== 'scheduled' || this.#closed) return;
+    const { delayId } = this.#state;
     this.#act(delayId, 'restart').then(
       () => this.#later(RESTART_MS, () => this.#restart()),
       (error: unknown) => this.#failed(error, delayId),
@@ -123,6 +146,12 @@ export class LastWill {
   #again(delayMs: number): void {
     if (this.#closed) return;
     void this.schedule(delayMs).then(() => (this.#closed ? undefined : this.#options.lost()));
+  }
+
+  async #put(delay: number): Promise<string | null> {
+    const { room, type, stateKey, content, homeserver } = this.#options;
+    const path = `/_matrix/client/v3/rooms/${encodeURIComponent(room)}/state/${encodeURIComponent(type)}/${encodeURIComponent(stateKey)}`;
+    return stringAt(await homeserver.request('PUT', path, content, { 'org.matrix.msc4140.delay': String(delay) }), 'delay_id');
   }
 
   #later(ms: number, work: () => void): void {

@@ -17,6 +17,8 @@ export interface MatrixRoute {
   readonly join: boolean;
   /** Offer to send media directly while there are two of us. */
   readonly mesh: boolean;
+  /** Let the focus restart the last will. */
+  readonly delegate: boolean;
 }
 
 export function parseMatrixRoute(fragment: string): MatrixRoute {
@@ -31,6 +33,7 @@ export function parseMatrixRoute(fragment: string): MatrixRoute {
     room: word('room'),
     join: word('join') === '1',
     mesh: word('mesh') === '1',
+    delegate: word('delegate') === '1',
   };
 }
 

@@ -15,6 +15,7 @@ import type { Reading } from '../stats.ts';
 import type { Wish } from '../subscriptions.ts';
 import type { Source } from '../wire.ts';
 import { getAccess } from './access.ts';
+import { delegate } from './delegation.ts';
 import { encodeBase64, participantIdentity } from './identity.ts';
 import { KeyBox } from './key-box.ts';
 import { KEY_TYPE, keyContent, readKey } from './key-message.ts';
@@ -38,6 +39,8 @@ export interface MatrixCallOptions {
   readonly iceServers?: RTCIceServer[];
   /** Whether we offer to connect directly. */
   readonly mesh: boolean;
+  /** Whether our focus shall restart the last will for us. */
+  readonly delegate: boolean;
   readonly intent: string;
 }
 
@@ -54,6 +57,8 @@ interface Focus {
   readonly call: Call;
   readonly isOwn: boolean;
   error: CallError | null;
+  /** Ends the delegation of the last will. */
+  stop: (() => void) | null;
 }
 
 export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
@@ -357,11 +362,12 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
       simulcast: this.#options.simulcast,
       ...(this.#options.iceServers ? { iceServers: this.#options.iceServers } : {}),
     });
-    const focus: Focus = { name: nameOf(transport), transport, call, isOwn, error: null };
+    const focus: Focus = { name: nameOf(transport), transport, call, isOwn, error: null, stop: null };
     this.#foci.set(focus.name, focus);
     if (isOwn) {
       for (const { source, track, muted } of this.#publications.values()) call.publish(source, track, muted);
       call.on('quality', (quality) => this.emit('quality', quality));
+      if (this.#options.delegate) focus.stop = delegate({ call, will: this.#own.will, serverName: homeserver.serverName, clock: this.#session.options.clock });
     }
     this.#merge.add(focus.name, call);
     call.on('state', () => this.#refreshState());
@@ -372,6 +378,8 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
   #disconnect(focus: Focus): void {
     this.#foci.delete(focus.name);
     this.#merge.remove(focus.name);
+    focus.stop?.();
+    if (focus.isOwn && this.#state !== 'ended') void this.#own.will.takeBack();
     focus.call.leave();
   }
 

@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Call, CallEvents, CallState } from '../../src/call.ts';
+import { Emitter } from '../../src/emitter.ts';
+import { delegate } from '../../src/matrix/delegation.ts';
 import { DELAY_MS, LastWill, RESTART_MS } from '../../src/matrix/last-will.ts';
 import { EXPIRES_MS, TRANSPORTS_KEY } from '../../src/matrix/legacy-member.ts';
 import { readMember } from '../../src/matrix/session.ts';
 import { OwnMember } from '../../src/matrix/own-member.ts';
 import { parseTransport } from '../../src/matrix/transport.ts';
+import type { Delegation } from '../../src/wire.ts';
 import { FakeClock } from './helpers.ts';
 import { FakeHomeserver, refusal, settle, type Asked } from './matrix-helpers.ts';
 
@@ -123,4 +127,71 @@ test('whoever removes our event only makes us say it again', async () => {
   own.seen(null);
   await settle();
   assert.deepEqual(actions(homeserver.asked), ['join'], 'once');
+});
+
+class FakeCall extends Emitter<Pick<CallEvents, 'state' | 'delegated'>> {
+  state: CallState = 'joined';
+  readonly offered: string[] = [];
+
+  delegateLeave({ delay_id }: { delay_id: string }): void {
+    this.offered.push(delay_id);
+  }
+
+  say(state: Delegation): void {
+    this.emit('delegated', { state });
+  }
+
+  become(state: CallState): void {
+    this.state = state;
+    this.emit('state', state);
+  }
+}
+
+async function delegated(): Promise<ReturnType<typeof setUp> & { call: FakeCall; stop: () => void }> {
+  const made = setUp();
+  await made.own.join(transports);
+  const call = new FakeCall();
+  const stop = delegate({ call: call as unknown as Call, will: made.own.will, serverName: 'example.org', clock: made.clock });
+  await settle();
+  made.homeserver.asked.length = 0;
+  return { ...made, call, stop };
+}
+
+test('the focus restarts a second, long leave; ours ends only once it has agreed', async () => {
+  const { homeserver, clock, own, call } = await delegated();
+  assert.deepEqual(call.offered, ['d3']);
+  clock.advance(RESTART_MS);
+  await settle();
+  assert.deepEqual(actions(homeserver.asked), ['d1 restart']);
+  call.say('held');
+  await settle();
+  clock.advance(10 * RESTART_MS);
+  await settle();
+  assert.deepEqual(actions(homeserver.asked), ['d1 restart', 'd1 cancel']);
+  assert.equal(own.will.delayId, 'd3');
+  await own.leave();
+  assert.deepEqual(actions(homeserver.asked).slice(2), ['leave', 'd3 cancel']);
+});
+
+test('when the socket is lost, or the focus gives up, we restart a new one ourselves', async () => {
+  for (const lose of [(call: FakeCall) => call.become('reconnecting'), (call: FakeCall) => call.say('lost')]) {
+    const { homeserver, clock, call } = await delegated();
+    call.say('held');
+    await settle();
+    homeserver.asked.length = 0;
+    lose(call);
+    await settle();
+    assert.deepEqual(actions(homeserver.asked), [`schedule ${DELAY_MS}`, 'd3 cancel']);
+    clock.advance(RESTART_MS);
+    await settle();
+    assert.match(actions(homeserver.asked).at(-1) ?? '', /^d[4-9] restart$/);
+  }
+});
+
+test('no answer is a no: what was lent is not to be sent', async () => {
+  const { homeserver, clock, own } = await delegated();
+  clock.advance(10_000);
+  await settle();
+  assert.ok(actions(homeserver.asked).includes('d3 cancel'));
+  assert.equal(own.will.delayId, 'd1');
 });

@@ -6,8 +6,8 @@ import { parseClientMessage, parseServerMessage, serialize } from '../../src/wir
 
 // The runner starts us in the package's folder.
 const GOLDEN = path.resolve('../../crates/focus-signaling/golden');
-const CLIENT = ['hello', 'offer', 'candidate', 'subscribe', 'mute', 'announce', 'keyframe', 'ping', 'leave'];
-const SERVER = ['welcome', 'answer', 'candidate', 'participant', 'subscribed', 'mute', 'speakers', 'quality', 'pong', 'move', 'leave', 'error'];
+const CLIENT = ['hello', 'offer', 'candidate', 'subscribe', 'mute', 'announce', 'keyframe', 'delegate_leave', 'take_back_leave', 'ping', 'leave'];
+const SERVER = ['welcome', 'answer', 'candidate', 'participant', 'subscribed', 'mute', 'speakers', 'quality', 'delegated', 'pong', 'move', 'leave', 'error'];
 
 const files = readdirSync(GOLDEN).filter((name) => name.endsWith('.json')).sort();
 const seen = { client: new Set<string>(), server: new Set<string>() };

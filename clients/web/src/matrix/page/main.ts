@@ -97,6 +97,7 @@ async function enter(login: Login, roomName: string, route: MatrixRoute, media: 
       codec: media.codec,
       simulcast: media.simulcast,
       mesh: route.mesh,
+      delegate: route.delegate,
       intent: 'video',
     });
     inCall(call, session, media.devices);
