@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use focus_control::{ConnectionId, Control, Counters, Gauges, Output, WallClock};
+use focus_matrix::delegation::{Answer, AskId};
 use focus_signaling::CloseCode;
 use focus_signaling::wire::{ClientMessage, ServerMessage};
 use sfu_core::{Command, Event, PeerId};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::matrix::wills::Wills;
 use crate::metrics::Metrics;
 use crate::worker::{FromWorker, WorkerHandle};
 
@@ -29,9 +31,22 @@ const STATS_INTERVAL: Duration = Duration::from_secs(1);
 /// What a socket tells. For one connection: `Opened`, any number of `Message`, `Closed`.
 #[derive(Debug)]
 pub(crate) enum FromSocket {
-    Opened { connection: ConnectionId, outgoing: mpsc::Sender<ToSocket> },
-    Message { connection: ConnectionId, id: Option<u64>, message: ClientMessage },
-    Closed { connection: ConnectionId },
+    Opened {
+        connection: ConnectionId,
+        outgoing: mpsc::Sender<ToSocket>,
+    },
+    Message {
+        connection: ConnectionId,
+        id: Option<u64>,
+        message: ClientMessage,
+    },
+    /// The client has said something, whatever. For one that says much it comes now and then.
+    Heard {
+        connection: ConnectionId,
+    },
+    Closed {
+        connection: ConnectionId,
+    },
 }
 
 /// What a socket is told. When the sender is dropped without `Close`, the client read too slowly. Small, for the channel of
@@ -54,6 +69,7 @@ pub(crate) struct ControlStats {
     pub(crate) counters: Counters,
     /// Sockets closed because they read too slowly.
     pub(crate) slow_sockets: u64,
+    pub(crate) wills: focus_matrix::delegation::Counters,
 }
 
 pub(crate) type SharedStats = Arc<Mutex<ControlStats>>;
@@ -75,8 +91,17 @@ pub(crate) struct ControlTask {
     metrics: Arc<Metrics>,
     stats: SharedStats,
     slow_sockets: u64,
+    /// Delegated leaves, where there are homeservers for them.
+    wills: Option<Wills>,
     next_stats: Instant,
     next_clock: Instant,
+}
+
+async fn next_answer(wills: &mut Option<Wills>) -> (AskId, Answer) {
+    match wills {
+        Some(wills) => wills.next_answer().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The time of day, for tokens.
@@ -97,9 +122,17 @@ impl ControlTask {
             metrics,
             stats,
             slow_sockets: 0,
+            wills: None,
             next_stats: now,
             next_clock: now + CLOCK_INTERVAL,
         }
+    }
+
+    /// Looks after its members' leave events as well.
+    #[allow(dead_code, reason = "until homeservers can be configured")]
+    pub(crate) fn looks_after(&mut self, wills: Wills) {
+        self.control.report_presence();
+        self.wills = Some(wills);
     }
 
     /// Runs until nobody is left to give orders.
@@ -124,6 +157,11 @@ impl ControlTask {
                     }
                 }
                 Some(message) = inlets.sockets.recv() => self.handle_socket(message),
+                answer = next_answer(&mut self.wills) => {
+                    if let Some(wills) = &mut self.wills {
+                        wills.handle_answer(answer);
+                    }
+                }
                 () = tokio::time::sleep_until(wake.into()) => self.control.handle_timeout(Instant::now()),
             }
         }
@@ -139,6 +177,11 @@ impl ControlTask {
                 // What came before we closed the socket no longer counts.
                 if self.sockets.contains_key(&connection) {
                     self.control.handle_message(now, connection, id, message);
+                }
+            }
+            FromSocket::Heard { connection } => {
+                if self.sockets.contains_key(&connection) {
+                    self.control.handle_heard(now, connection);
                 }
             }
             FromSocket::Closed { connection } => {
@@ -188,14 +231,29 @@ impl ControlTask {
                         handle.command(request, command).await;
                     }
                 }
-                Output::Delegate { .. } | Output::Presence { .. } => {}
+                Output::Delegate { asker, request } => {
+                    if let Some(wills) = &mut self.wills {
+                        wills.handle_request(&mut self.control, asker, request);
+                    }
+                }
+                Output::Presence { participant, sign } => {
+                    if let Some(wills) = &mut self.wills {
+                        wills.handle_sign(participant, sign);
+                    }
+                }
                 Output::Drained => {
                     for done in self.drained.drain(..) {
                         // Whoever asked may have lost patience.
                         let _ = done.send(());
                     }
                 }
-                Output::Timeout(at, _) => return at,
+                Output::Timeout(at, _) => {
+                    let Some(wills) = &mut self.wills else { return at };
+                    let next = wills.carry_out(&mut self.control);
+                    if !next.told {
+                        return at.into_iter().chain(next.at).min();
+                    }
+                }
             }
         }
     }
@@ -222,6 +280,7 @@ impl ControlTask {
                 gauges: self.control.gauges(),
                 counters: self.control.counters(),
                 slow_sockets: self.slow_sockets,
+                wills: self.wills.as_ref().map(Wills::counters).unwrap_or_default(),
             };
             *self.stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;
         }

@@ -2,3 +2,4 @@
 
 pub(crate) mod fetch;
 pub(crate) mod openid;
+pub(crate) mod wills;

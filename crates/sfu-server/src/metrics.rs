@@ -81,6 +81,8 @@ metrics! {
     MISROUTED Counter "sfu_misrouted_datagrams_total" "Datagrams that came to another worker's socket: sent on, received so, received too late.";
     RING_DROPPED Counter "sfu_ring_dropped_total" "What found no room in a worker's ring, by kind.";
     RING_DEPTH Gauge "sfu_ring_depth" "Messages that wait in a worker's ring.";
+    WILLS Gauge "sfu_delegated_leaves" "Delayed leave events that are restarted for members.";
+    WILL_EVENTS Counter "sfu_delegated_leave_events_total" "Delegated leaves: accepted, refused, restarted, retried, sent for the lost and for those who left, lost, taken back.";
     STATE_DEGRADED Gauge "sfu_state_degraded" "1 while state.dir cannot be written.";
     STATE_FAILURES Counter "sfu_state_write_failures_total" "Attempts to write to state.dir that failed.";
     STATE_DROPPED Counter "sfu_state_writes_dropped_total" "Changes that will never be in state.dir, because too many waited.";
@@ -219,6 +221,7 @@ impl Metrics {
             let of = |w: &WorkerStats| w.engine.iter().find(|(n, _)| n == name).map_or(0, |(_, value)| value);
             self.count(metric, *label, snapshot.workers.iter().map(of).sum());
         }
+        self.tell_wills(&snapshot.control.wills);
         self.tell_drivers(&snapshot.workers);
         self.gauge(&STATE_DEGRADED, None, usize::from(snapshot.state_degraded));
         self.count(&STATE_FAILURES, None, snapshot.state_failures);
@@ -266,6 +269,22 @@ impl Metrics {
             (&SOCKETS_SLOW, None, control.slow_sockets),
         ] {
             self.count(metric, label, value);
+        }
+    }
+
+    fn tell_wills(&self, wills: &focus_matrix::delegation::Counters) {
+        self.gauge(&WILLS, None, usize::try_from(wills.held).unwrap_or(usize::MAX));
+        for (event, value) in [
+            ("accepted", wills.accepted),
+            ("refused", wills.refused),
+            ("restarted", wills.restarts),
+            ("retried", wills.retries),
+            ("sent_lost", wills.sent_lost),
+            ("sent_left", wills.sent_left),
+            ("lost", wills.lost),
+            ("taken_back", wills.taken_back),
+        ] {
+            self.count(&WILL_EVENTS, Some(("event", event)), value);
         }
     }
 

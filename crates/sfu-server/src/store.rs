@@ -20,6 +20,8 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 
 use tokio::sync::oneshot;
 
+pub(crate) use db::now_ms;
+
 use db::Db;
 use keeper::{Job, Keeper};
 

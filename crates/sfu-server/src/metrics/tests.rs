@@ -19,6 +19,7 @@ fn snapshot() -> Snapshot {
         gauges: focus_control::Gauges { participants: 7, ..Default::default() },
         counters: focus_control::Counters { refused_token: 2, ..Default::default() },
         slow_sockets: 1,
+        wills: focus_matrix::delegation::Counters { held: 3, sent_lost: 2, ..Default::default() },
     };
     Snapshot {
         control,
@@ -63,6 +64,8 @@ fn every_line_parses_and_every_metric_is_there() {
         assert!(text.contains(&format!("# HELP {} ", metric.name)), "{} has a help text", metric.name);
     }
     assert_eq!(samples.get("sfu_participants"), Some(&7.0));
+    assert_eq!(samples.get("sfu_delegated_leaves"), Some(&3.0));
+    assert_eq!(samples.get("sfu_delegated_leave_events_total{event=\"sent_lost\"}"), Some(&2.0));
     assert_eq!(samples.get("sfu_packets_forwarded_total"), Some(&40.0));
     assert_eq!(samples.get("sfu_refusals_total{reason=\"token\"}"), Some(&2.0));
     assert_eq!(samples.get("sfu_misrouted_datagrams_total{event=\"sent\"}"), Some(&6.0));

@@ -43,6 +43,8 @@ const FRAGMENT: usize = 2 * 1024;
 const WRITE_BUFFER_MAX: usize = 8 * 1024 * 1024;
 /// A client that takes nothing for so long is gone, or reads too slowly to be in a call.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Messages that the machine answers itself, such as pings, are told of this often: twice in a ping's interval.
+const HEARD_INTERVAL: Duration = Duration::from_secs(5);
 /// After our close frame the client gets a moment to answer it (RFC 6455 §7.1.1).
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -108,6 +110,8 @@ struct Socket {
     machine: Connection,
     control: mpsc::Sender<FromSocket>,
     outgoing: mpsc::Receiver<ToSocket>,
+    /// When the control plane is told next that the client says something.
+    next_heard: Instant,
     /// Held while the socket lives: a node that stops waits for it.
     _alive: mpsc::Sender<()>,
 }
@@ -132,7 +136,8 @@ impl Socket {
         let _ = control.send(FromSocket::Opened { connection: id, outgoing: sender }).await;
         let machine = Connection::new(Instant::now(), Limits::default());
         let unwelcomed = Some(unwelcomed);
-        Self { id, socket, excess, unwelcomed, machine, control, outgoing, _alive: state.alive.clone() }
+        let (next_heard, _alive) = (Instant::now(), state.alive.clone());
+        Self { id, socket, excess, unwelcomed, machine, control, outgoing, next_heard, _alive }
     }
 
     async fn run(mut self) {
@@ -144,6 +149,11 @@ impl Socket {
                     match message {
                         Some(Ok(Message::Text(text))) => {
                             self.machine.handle_text(now, &text);
+                            if now >= self.next_heard {
+                                self.next_heard = now + HEARD_INTERVAL;
+                                // Fails when the node has stopped, as the next request will.
+                                let _ = self.control.send(FromSocket::Heard { connection: self.id }).await;
+                            }
                             last = Some(text);
                         }
                         Some(Ok(Message::Binary(_))) => self.machine.handle_binary(now),
