@@ -16,6 +16,8 @@ mod fields;
 mod join;
 pub mod legacy_member;
 pub mod member;
+pub mod notification;
+pub mod reaction;
 pub mod slot;
 
 pub use join::{Join, Outgoing, Profile};
