@@ -29,7 +29,7 @@ pub enum Leaves {
     /// A new key at once: it is never in use later than the use delay after the leave.
     AtOnce,
     /// A new key when the window allows, as deployed clients do. One who left can go on listening for up to twice the window and
-    /// the use delay: some 100 s in a call of 50, 7 minutes in one of 100.
+    /// the use delay: 50 s in a call of 50, more than three minutes in one of 100 (`docs/key-schemes.md`).
     Window,
 }
 
