@@ -18,6 +18,18 @@ pub struct ControlBounds {
     /// Used token ids that are remembered, some 200 bytes each. They are forgotten when their token has expired, at most
     /// [`token::LIFETIME_MAX`](crate::token::LIFETIME_MAX) later: this bears 100 joins per second for all that time.
     pub used_tokens: usize,
+    /// Removals that are remembered, each for as long as a token of then could be good: some 100 each second.
+    pub denied: usize,
+    /// Participants of one user, on all devices and in all conferences.
+    pub user_participants: usize,
+    /// Participants of one server whose users may begin conferences.
+    pub server_participants: usize,
+    /// Participants of any other server: strangers cannot fill the focus.
+    pub foreign_participants: usize,
+    /// Participants of all conferences of one room.
+    pub room_participants: usize,
+    /// Conferences of one room.
+    pub room_conferences: usize,
     /// Commands of one session that its worker has not answered yet. The largest `subscribe` fits twice.
     pub pending: usize,
     /// What `welcome` tells of the limits that the session's connection enforces.
@@ -31,6 +43,12 @@ impl Default for ControlBounds {
             conferences: 8192,
             participants: 1000,
             used_tokens: 65_536,
+            denied: 65_536,
+            user_participants: 8,
+            server_participants: 8192,
+            foreign_participants: 500,
+            room_participants: 1000,
+            room_conferences: 8,
             pending: 2 * WANTS_MAX,
             limits: Limits::default(),
         }

@@ -12,11 +12,13 @@ use sfu_core::{Command, CommandError, ConferenceId, Event, ParticipantId, Reply,
 use crate::bounds::ControlBounds;
 use crate::conference::Conference;
 use crate::counters::{Counters, Gauges};
+use crate::denied::Denied;
 use crate::id::{ConnectionId, Private, RequestId, SessionId, WorkerId};
 use crate::io::{ControlConfig, DelegationRequest, Output, Sign, WallClock};
 use crate::participant::Participant;
 use crate::pending::{Asker, Pending, What};
 use crate::session::subscribed;
+use crate::tally::Tally;
 use crate::timers::{Deadline, Timers};
 use crate::token::Verifier;
 use crate::used_tokens::UsedTokens;
@@ -26,6 +28,7 @@ mod check;
 mod delegation;
 mod drain;
 mod hello;
+mod kick;
 mod leave;
 mod offer;
 mod publish;
@@ -55,6 +58,8 @@ pub struct Control {
     tracks: BTreeMap<TrackId, ParticipantId>,
 
     used_tokens: UsedTokens,
+    denied: Denied,
+    tally: Tally,
     /// Participants per worker.
     load: Vec<usize>,
     requests: BTreeMap<RequestId, Pending>,
@@ -91,6 +96,8 @@ impl Control {
             conference_names: BTreeMap::new(),
             tracks: BTreeMap::new(),
             used_tokens: UsedTokens::default(),
+            denied: Denied::default(),
+            tally: Tally::default(),
             load: vec![0; config.workers.max(1)],
             requests: BTreeMap::new(),
             next_request: 0,
@@ -224,6 +231,7 @@ impl Control {
             tracks: self.tracks.len(),
             subscriptions: self.participants.values().map(|p| p.session.subscriptions.len()).sum(),
             used_tokens: self.used_tokens.len(),
+            denied: self.denied.len(),
         }
     }
 

@@ -12,6 +12,8 @@ pub struct Gauges {
     pub subscriptions: usize,
     /// Used token ids that are remembered.
     pub used_tokens: usize,
+    /// Removals that are remembered.
+    pub denied: usize,
 }
 
 /// What happened since the start.
@@ -21,6 +23,8 @@ pub struct Counters {
     pub resumes: u64,
     /// Tokens refused: forged, expired, of another focus, used before, and so on.
     pub refused_token: u64,
+    /// Joins refused because their holder was removed, or may not begin a conference.
+    pub refused_forbidden: u64,
     /// Joins refused because no authoriser is configured.
     pub refused_closed: u64,
     /// Resumptions refused: unknown or ended session, wrong secret, too often.
@@ -37,6 +41,8 @@ pub struct Counters {
     pub replaced: u64,
     /// Ended by the focus.
     pub removed: u64,
+    /// Of those, ended because somebody else ordered it.
+    pub kicked: u64,
     pub offers: u64,
     /// Requests of clients that were answered by an error.
     pub errors: u64,

@@ -37,7 +37,14 @@ impl fmt::Display for SessionId {
 /// A word of the outside world, such as who somebody is or what a conference is called there. It is compared and
 /// never shown: `Debug` keeps it out of logs.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Private(pub(crate) String);
+pub struct Private(pub(crate) String);
+
+impl Private {
+    /// For those who know what the word means, outside of the control plane.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 impl fmt::Debug for Private {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

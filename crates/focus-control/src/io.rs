@@ -8,6 +8,7 @@ use sfu_core::ParticipantId;
 
 use crate::bounds::ControlBounds;
 use crate::id::{ConnectionId, RequestId, WorkerId};
+use crate::origin::Presence;
 use crate::pending::Asker;
 use crate::token;
 
@@ -48,9 +49,16 @@ impl WallClock {
 #[derive(Debug)]
 pub enum Output {
     /// `re`: the client's request that this answers.
-    Send { connection: ConnectionId, re: Option<u64>, message: ServerMessage },
+    Send {
+        connection: ConnectionId,
+        re: Option<u64>,
+        message: ServerMessage,
+    },
     /// Comes after the last `Send` for the connection.
-    Close { connection: ConnectionId, code: CloseCode },
+    Close {
+        connection: ConnectionId,
+        code: CloseCode,
+    },
     /// Commands for one worker are in order and must stay so. Each is answered by one `handle_reply`.
     Command { worker: WorkerId, request: RequestId, command: sfu_core::Command },
     /// For whoever looks after last wills: a request of a participant that may publish. Answered by
@@ -58,6 +66,9 @@ pub enum Output {
     Delegate { asker: DelegationAsker, request: DelegationRequest },
     /// For the same: a sign of life, or of its end. Only after [`Control::report_presence`](crate::Control::report_presence).
     Presence { participant: ParticipantId, sign: Sign },
+    /// One whose token told its origin was let in. Followed by one `Departed`, whatever ends its stay.
+    Arrived(Presence),
+    Departed(Presence),
     /// No session is left, or the drain's deadline has passed. Once.
     Drained,
     /// Nothing more to do before this time, unless something comes in. `None`: nothing at all.

@@ -4,6 +4,7 @@ use focus_signaling::wire;
 use sfu_core::{ConferenceId, ParticipantId, PeerId};
 
 use crate::id::{Private, WorkerId};
+use crate::origin::Origin;
 use crate::session::Session;
 use crate::track::Tracks;
 
@@ -14,6 +15,8 @@ pub(crate) struct Participant {
     pub(crate) worker: WorkerId,
     pub(crate) name: Private,
     pub(crate) may_publish: bool,
+    /// What its token told of it, if it did.
+    pub(crate) origin: Option<Origin>,
     pub(crate) stage: Stage,
     pub(crate) keys: Vec<wire::KeySalt>,
     pub(crate) tracks: Tracks,

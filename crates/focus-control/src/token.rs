@@ -17,6 +17,7 @@ use rand::CryptoRng;
 use serde::{Deserialize, Serialize};
 
 use crate::id::Private;
+use crate::origin::Origin;
 
 /// Long enough to load a page and choose a camera.
 pub const LIFETIME_DEFAULT: Duration = Duration::from_secs(120);
@@ -45,6 +46,16 @@ struct Claims {
     nbf: u64,
     exp: u64,
     publish: bool,
+    #[serde(rename = "org.rust_sfu.origin", default, skip_serializing_if = "Option::is_none")]
+    origin: Option<OriginClaim>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct OriginClaim {
+    user: String,
+    server: String,
+    room: String,
+    create: bool,
 }
 
 /// What a token grants.
@@ -54,7 +65,10 @@ pub struct Grant {
     pub(crate) conference: Private,
     pub(crate) name: Private,
     pub(crate) publish: bool,
+    pub(crate) origin: Option<Origin>,
     pub(crate) jti: Private,
+    /// Since 1970, in whole seconds.
+    pub(crate) issued: Duration,
     /// Since 1970; the token is refused after this and [`LATE_LEEWAY`].
     pub(crate) expires: Duration,
 }
@@ -121,7 +135,8 @@ impl Verifier {
         check_times(&claims, unix_now)?;
         let word = |word: &str| !word.is_empty() && word.len() <= WORD_BYTES_MAX;
         let jti = !claims.jti.is_empty() && claims.jti.len() <= JTI_BYTES_MAX;
-        if !(word(&claims.sub) && word(&claims.conference) && jti && is_name(&claims.name)) {
+        let origin = claims.origin.as_ref().is_none_or(|o| word(&o.user) && word(&o.server) && word(&o.room));
+        if !(word(&claims.sub) && word(&claims.conference) && origin && jti && is_name(&claims.name)) {
             return Err(TokenError::Malformed);
         }
         Ok(Grant {
@@ -129,7 +144,9 @@ impl Verifier {
             conference: Private(claims.conference),
             name: Private(claims.name),
             publish: claims.publish,
+            origin: claims.origin.map(|o| Origin::new(&o.user, &o.server, &o.room, o.create)),
             jti: Private(claims.jti),
+            issued: Duration::from_secs(claims.iat),
             expires: Duration::from_secs(claims.exp),
         })
     }
@@ -179,6 +196,8 @@ pub enum MintError {
     Identity,
     #[error("conference must have 1 to {WORD_BYTES_MAX} bytes")]
     Conference,
+    #[error("each word of the origin must have 1 to {WORD_BYTES_MAX} bytes")]
+    Origin,
     #[error("name must have at most {NAME_CHARS_MAX} characters and no control characters")]
     Name,
     #[error("lifetime must be 1 to {} s", LIFETIME_MAX.as_secs())]
@@ -220,12 +239,26 @@ impl Minter {
 
     /// `unix_now`: time since 1970. `rng` gives the token's id.
     pub fn mint(&self, mint: &Mint<'_>, unix_now: Duration, rng: &mut impl CryptoRng) -> Result<String, MintError> {
+        self.mint_for(mint, None, unix_now, rng)
+    }
+
+    /// Also says where the holder comes from, so that it is counted, watched and can be removed.
+    pub fn mint_for(
+        &self,
+        mint: &Mint<'_>,
+        origin: Option<&Origin>,
+        unix_now: Duration,
+        rng: &mut impl CryptoRng,
+    ) -> Result<String, MintError> {
         let word = |word: &str| !word.is_empty() && word.len() <= WORD_BYTES_MAX;
         if !word(mint.identity) {
             return Err(MintError::Identity);
         }
         if !word(mint.conference) {
             return Err(MintError::Conference);
+        }
+        if origin.is_some_and(|o| ![&o.user, &o.server, &o.room].into_iter().all(|w| word(&w.0))) {
+            return Err(MintError::Origin);
         }
         if !is_name(mint.name) {
             return Err(MintError::Name);
@@ -247,6 +280,12 @@ impl Minter {
             nbf: iat,
             exp: iat + mint.lifetime.as_secs(),
             publish: mint.publish,
+            origin: origin.map(|o| OriginClaim {
+                user: o.user.0.clone(),
+                server: o.server.0.clone(),
+                room: o.room.0.clone(),
+                create: o.create,
+            }),
         };
         jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &claims, &self.key).map_err(|_| MintError::Sign)
     }

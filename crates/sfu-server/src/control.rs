@@ -241,6 +241,8 @@ impl ControlTask {
                         wills.handle_sign(participant, sign);
                     }
                 }
+                // Nobody watches them yet.
+                Output::Arrived(_) | Output::Departed(_) => {}
                 Output::Drained => {
                     for done in self.drained.drain(..) {
                         // Whoever asked may have lost patience.

@@ -20,6 +20,8 @@ impl Control {
         assert!(participants().flat_map(|p| p.session.subscriptions.keys()).all(|t| self.tracks.contains_key(t)));
         assert!(self.subscribers_changed.iter().all(|p| self.participants.contains_key(p)));
 
+        let origins = participants().filter(|p| p.origin.is_some()).count();
+        assert_eq!(self.tally.totals(), [origins; 3]);
         assert_eq!(self.load.iter().sum::<usize>(), count);
         assert_eq!(self.conference_names.len(), self.conferences.len());
         assert!(self.conferences.iter().all(|(id, c)| self.conference_names.get(&c.name) == Some(id)));

@@ -63,7 +63,7 @@ impl Control {
 
     pub(super) fn await_forgetting(&mut self, now: Instant) {
         if !self.timers.is_armed(Deadline::Tokens)
-            && let Some(unix) = self.used_tokens.next()
+            && let Some(unix) = self.used_tokens.next().into_iter().chain(self.denied.next()).min()
         {
             self.timers.arm(Deadline::Tokens, now + unix.saturating_sub(self.clock.at(now)));
         }
@@ -71,6 +71,7 @@ impl Control {
 
     pub(super) fn forget_tokens(&mut self, now: Instant) {
         self.used_tokens.forget_expired(self.clock.at(now));
+        self.denied.forget_expired(self.clock.at(now));
         self.await_forgetting(now);
     }
 }

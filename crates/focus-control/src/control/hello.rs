@@ -12,8 +12,9 @@ use tracing::info;
 use super::Control;
 use crate::bounds::{FULL_RETRY, RESUME_BURST, RESUME_INTERVAL};
 use crate::conference::Conference;
-use crate::id::{SessionId, WorkerId};
+use crate::id::{Private, SessionId, WorkerId};
 use crate::io::{Output, Sign};
+use crate::origin::Origin;
 use crate::participant::{Participant, Stage};
 use crate::pending::{Asker, What};
 use crate::placement::{least_loaded, place};
@@ -59,6 +60,11 @@ impl Control {
                 return self.turn_away(asker, Errcode::Unauthorized.body(error.to_string()), CloseCode::BadToken);
             }
         };
+        if !self.may_come_in(&grant) {
+            self.counters.refused_forbidden += 1;
+            let error = Errcode::Forbidden.body("not allowed, or there is no such call");
+            return self.turn_away(asker, error, CloseCode::Forbidden);
+        }
         if let Some(what) = self.full(&grant) {
             self.counters.refused_full += 1;
             let error = Errcode::ResourceLimitExceeded.body(format!("no more {what}")).retry_after(FULL_RETRY);
@@ -67,6 +73,14 @@ impl Control {
         self.used_tokens.insert(grant.jti.clone(), grant.expires);
         self.await_forgetting(now);
         self.admit(now, asker, grant);
+    }
+
+    /// The token is good; this is about what has happened since it was made. One answer for all: it teaches nobody which
+    /// calls there are.
+    fn may_come_in(&self, grant: &Grant) -> bool {
+        let may_begin = grant.origin.as_ref().is_none_or(|origin| origin.create);
+        (may_begin || self.conference_names.contains_key(&grant.conference))
+            && !self.denied.contains(&grant.conference, &grant.identity, grant.issued)
     }
 
     /// The bound that keeps the grant out, if one does. Somebody who comes again takes his own place.
@@ -84,6 +98,22 @@ impl Control {
             Some("conferences")
         } else if members >= self.bounds.participants {
             Some("participants in this conference")
+        } else {
+            grant.origin.as_ref().and_then(|origin| self.full_of(origin, &grant.conference))
+        }
+    }
+
+    fn full_of(&self, origin: &Origin, conference: &Private) -> Option<&'static str> {
+        let beside = self.tally.beside(origin, conference);
+        let of_server = if origin.create { self.bounds.server_participants } else { self.bounds.foreign_participants };
+        if beside.user >= self.bounds.user_participants {
+            Some("devices of this user")
+        } else if beside.server >= of_server {
+            Some("participants of this server")
+        } else if beside.room >= self.bounds.room_participants {
+            Some("participants of this room")
+        } else if beside.conferences >= self.bounds.room_conferences {
+            Some("conferences of this room")
         } else {
             None
         }
@@ -104,6 +134,7 @@ impl Control {
             worker,
             name: grant.name,
             may_publish: grant.publish,
+            origin: grant.origin,
             stage: Stage::Joining,
             keys: Vec::new(),
             tracks: Default::default(),
@@ -115,7 +146,11 @@ impl Control {
         self.connections.insert(asker.connection, id);
         self.sessions.insert(participant.session.id, id);
         let connect = Command::Connect { peer: participant.peer(), conference: conference_id, participant: id };
+        if let Some(origin) = &participant.origin {
+            self.tally.add(origin, &grant.conference);
+        }
         self.participants.insert(id, participant);
+        self.tell_watchers(Output::Arrived, id);
         self.ask(id, asker, What::Connect, connect);
         if first_here {
             self.bring_tracks(conference_id, worker);

@@ -87,6 +87,7 @@ impl Control {
 
     /// Frees everything that the participant has, and tells whom it concerns.
     pub(super) fn end(&mut self, now: Instant, me: ParticipantId, end: End) {
+        self.tell_watchers(Output::Departed, me);
         let Some(participant) = self.participants.remove(&me) else { return };
         self.sessions.remove(&participant.session.id);
         self.timers.disarm(Deadline::Resume(me));
@@ -133,7 +134,12 @@ impl Control {
                 self.command(worker, Command::RemoveRemoteTrack { track });
             }
         }
-        if self.conferences.get(&id).is_some_and(|conference| conference.participants.is_empty()) {
+        let Some(conference) = self.conferences.get(&id) else { return };
+        let is_empty = conference.participants.is_empty();
+        if let Some(origin) = &participant.origin {
+            self.tally.remove(origin, &conference.name, is_empty);
+        }
+        if is_empty {
             if let Some(conference) = self.conferences.remove(&id) {
                 self.conference_names.remove(&conference.name);
             }

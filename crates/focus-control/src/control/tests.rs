@@ -5,6 +5,7 @@ mod delegation;
 mod drain;
 mod join;
 mod keys;
+mod kick;
 mod log;
 mod pace;
 mod publish;

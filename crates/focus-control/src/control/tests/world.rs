@@ -15,7 +15,7 @@ use super::worker::Worker;
 use crate::control::Control;
 use crate::token::{LIFETIME_DEFAULT, Mint, Minter};
 use crate::{
-    ConnectionId, ControlBounds, ControlConfig, DelegationAsker, DelegationRequest, Output, Sign, WallClock, WorkerId,
+    ConnectionId, ControlBounds, ControlConfig, DelegationAsker, DelegationRequest, Output, Presence, Sign, WallClock, WorkerId,
 };
 
 pub(super) const UNIX: Duration = Duration::from_secs(1_800_000_000);
@@ -58,6 +58,8 @@ pub(super) struct World {
     pub(super) inboxes: BTreeMap<ConnectionId, Vec<(Option<u64>, ServerMessage)>>,
     pub(super) closed: BTreeMap<ConnectionId, CloseCode>,
     pub(super) drained: usize,
+    /// Who arrived (`true`) or departed, of those whose tokens told their origin.
+    pub(super) watched: Vec<(bool, Presence)>,
     /// Workers take their commands, but answer none until `release`.
     pub(super) delegations: Vec<(DelegationAsker, DelegationRequest)>,
     pub(super) signs: Vec<(ParticipantId, Sign)>,
@@ -88,6 +90,7 @@ impl World {
             drained: 0,
             delegations: Vec::new(),
             signs: Vec::new(),
+            watched: Vec::new(),
             hold: false,
             minter,
             rng: ChaCha20Rng::from_seed([9; 32]),
@@ -113,6 +116,8 @@ impl World {
                 }
                 Output::Delegate { asker, request } => self.delegations.push((asker, request)),
                 Output::Presence { participant, sign } => self.signs.push((participant, sign)),
+                Output::Arrived(presence) => self.watched.push((true, presence)),
+                Output::Departed(presence) => self.watched.push((false, presence)),
                 Output::Drained => self.drained += 1,
                 Output::Timeout(..) => {
                     self.control.check();
