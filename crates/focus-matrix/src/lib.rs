@@ -4,4 +4,10 @@
 //! Sans-IO: time, answers of homeservers and randomness are arguments, requests are values. It knows Matrix ids and no media;
 //! sessions at the focus are `focus-control`'s, and the server carries values between the two.
 
+pub mod authorize;
 pub mod delegation;
+pub mod quota;
+pub mod request;
+#[cfg(test)]
+mod test_time;
+pub mod watch;
