@@ -60,12 +60,22 @@ pub enum Output {
         code: CloseCode,
     },
     /// Commands for one worker are in order and must stay so. Each is answered by one `handle_reply`.
-    Command { worker: WorkerId, request: RequestId, command: sfu_core::Command },
+    Command {
+        worker: WorkerId,
+        request: RequestId,
+        command: sfu_core::Command,
+    },
     /// For whoever looks after last wills: a request of a participant that may publish. Answered by
     /// [`Control::delegated`](crate::Control::delegated).
-    Delegate { asker: DelegationAsker, request: DelegationRequest },
+    Delegate {
+        asker: DelegationAsker,
+        request: DelegationRequest,
+    },
     /// For the same: a sign of life, or of its end. Only after [`Control::report_presence`](crate::Control::report_presence).
-    Presence { participant: ParticipantId, sign: Sign },
+    Presence {
+        participant: ParticipantId,
+        sign: Sign,
+    },
     /// One whose token told its origin was let in. Followed by one `Departed`, whatever ends its stay.
     Arrived(Presence),
     Departed(Presence),

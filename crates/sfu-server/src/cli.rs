@@ -1,5 +1,7 @@
-//! The command line: `sfu-server [serve] [--dev] [--config FILE]`, `config example`, `config check`.
+//! The command line: `sfu-server [serve] [--dev] [--config FILE]`, `config example`, `config check`,
+//! `matrix init`.
 
+mod matrix;
 mod serve;
 
 use std::path::PathBuf;
@@ -26,6 +28,11 @@ pub struct Cli {
 enum Command {
     /// Run the server (the default)
     Serve(ServeArgs),
+    /// Set up Matrix
+    Matrix {
+        #[command(subcommand)]
+        command: MatrixCommand,
+    },
     /// Look at the configuration
     Config {
         #[command(subcommand)]
@@ -50,6 +57,12 @@ struct Source {
 }
 
 #[derive(Debug, Subcommand)]
+enum MatrixCommand {
+    /// Print the registration of this server at a homeserver, with fresh tokens, and the configuration of both
+    Init(matrix::InitArgs),
+}
+
+#[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Print a configuration file with every option, documented
     Example,
@@ -70,6 +83,7 @@ impl Cli {
         let result = match self.command {
             None => serve::serve(&self.serve),
             Some(Command::Serve(args)) => serve::serve(&args),
+            Some(Command::Matrix { command: MatrixCommand::Init(args) }) => matrix::init(&args),
             Some(Command::Config { command: ConfigCommand::Example }) => {
                 print!("{}", config::example());
                 Ok(())

@@ -5,6 +5,7 @@
 
 mod example;
 mod load;
+mod matrix;
 mod schema;
 mod validate;
 mod values;
@@ -19,9 +20,12 @@ use serde::{Deserialize, Serialize};
 
 pub use example::example;
 pub use load::{ConfigError, load};
+pub use matrix::{Homeserver, MatrixMode};
 pub use values::{Advertise, LogFormat, Period};
 
 use schema::{section, tree};
+
+pub use crate::matrix::fetch::Network;
 
 tree! {
     /// Everything that an operator can set.
@@ -34,6 +38,7 @@ tree! {
         focus: Focus,
         auth: Auth,
         state: State,
+        matrix: Matrix,
         limits: Limits,
         drain: Drain,
     }
@@ -118,6 +123,35 @@ section! {
         /// Directory for it, of this server alone. Made, for the owner only, if it is missing.
         /// Not set: in memory, so that somebody who was removed can come back after a restart.
         dir: Option<PathBuf> = None, example r#""/var/lib/sfu-server""#;
+    }
+}
+
+section! {
+    /// Which Matrix users may call here: docs/matrix.md. `sfu-server matrix init` prints most of what is needed.
+    Matrix {
+        /// off: nobody. appservice: homeservers pass their users' requests on and tell who is in a room.
+        /// openid: users prove themselves by OpenID; for homeservers without application services of that kind.
+        mode: MatrixMode = MatrixMode::Off;
+        /// Address of this server for clients, without a path.
+        public_url: Option<String> = None, example r#""https://sfu.example.org""#;
+        /// Homeservers whose users may begin calls and publish. Users of all others may listen to calls in rooms that
+        /// one of these sees. In mode openid the tokens of the application service are not needed, but who is in a room
+        /// is then only known where an account of this server is (account_token_file).
+        homeservers: Vec<Homeserver> = Vec::new(), example r#"[{ server_name = "example.org", url = "http://127.0.0.1:8008", as_token_file = "/etc/sfu-server/as_token", hs_token_file = "/etc/sfu-server/hs_token" }]"#;
+        /// With mode openid: let in also where nobody can tell whether somebody is in the room. Whoever knows the id of
+        /// a room can then listen to what is sent in its calls, which is encrypted, and see who is there.
+        open: bool = false;
+        /// Networks, such as 10.0.0.0/8, that servers whose names come from outside may be found in. Without it only the
+        /// internet is asked, so that nobody can make this server ask its neighbours. Not needed for homeservers.
+        allow_private: Vec<Network> = Vec::new(), example r#"["10.0.0.0/8"]"#;
+        /// Certificates (PEM) that homeservers may have besides those that the system trusts.
+        ca_file: Option<PathBuf> = None, example r#""/etc/sfu-server/ca.pem""#;
+        /// Participants of one user: devices, in all calls.
+        user_participants: usize = 8;
+        /// Participants of one server that is not in homeservers.
+        foreign_participants: usize = 500;
+        /// Calls of one room at once.
+        room_conferences: usize = 8;
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use focus_control::{ConnectionId, Control, Counters, Gauges, Output, WallClock};
+use focus_control::{ConnectionId, Control, Counters, Gauges, Output, Presence, WallClock};
 use focus_matrix::delegation::{Answer, AskId};
 use focus_signaling::CloseCode;
 use focus_signaling::wire::{ClientMessage, ServerMessage};
@@ -22,6 +22,8 @@ pub(crate) const FROM_SOCKETS_MAX: usize = 1024;
 pub(crate) const FROM_WORKERS_MAX: usize = 4096;
 /// Messages that wait for one socket, beside what its own machine holds. A join into a full conference makes some hundred.
 pub(crate) const TO_SOCKET_MAX: usize = 1024;
+/// Orders of those who authorise that wait: as many as are removed when a whole room is closed.
+pub(crate) const ORDERS_MAX: usize = 1024;
 /// Inputs taken in before their effects are carried out.
 const BATCH: usize = 64;
 /// The wall clock is looked at this often: it is set, it drifts, and a machine sleeps.
@@ -63,6 +65,20 @@ pub(crate) struct DrainOrder {
     pub(crate) done: oneshot::Sender<()>,
 }
 
+/// What those who authorise want.
+pub(crate) enum Order {
+    /// Whether anybody is in the conference.
+    Exists { conference: String, answer: oneshot::Sender<bool> },
+    /// Ends what the identity has there, and keeps it out. Says until when (since 1970) that must be remembered.
+    Kick { conference: String, identity: String, done: oneshot::Sender<Duration> },
+}
+
+/// Who came and went, of those whose tokens told where they are from.
+pub(crate) enum Attendance {
+    Arrived(Presence),
+    Departed(Presence),
+}
+
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ControlStats {
     pub(crate) gauges: Gauges,
@@ -79,6 +95,7 @@ pub(crate) struct Inlets {
     pub(crate) sockets: mpsc::Receiver<FromSocket>,
     pub(crate) workers: mpsc::Receiver<FromWorker>,
     pub(crate) drain: mpsc::Receiver<DrainOrder>,
+    pub(crate) orders: mpsc::Receiver<Order>,
 }
 
 pub(crate) struct ControlTask {
@@ -88,6 +105,8 @@ pub(crate) struct ControlTask {
     /// When each peer was asked for, until its media is up.
     joining: BTreeMap<PeerId, Instant>,
     drained: Vec<oneshot::Sender<()>>,
+    /// Told at most twice for each session, and taken without waiting.
+    watcher: Option<mpsc::UnboundedSender<Attendance>>,
     metrics: Arc<Metrics>,
     stats: SharedStats,
     slow_sockets: u64,
@@ -119,6 +138,7 @@ impl ControlTask {
             sockets: BTreeMap::new(),
             joining: BTreeMap::new(),
             drained: Vec::new(),
+            watcher: None,
             metrics,
             stats,
             slow_sockets: 0,
@@ -129,10 +149,14 @@ impl ControlTask {
     }
 
     /// Looks after its members' leave events as well.
-    #[allow(dead_code, reason = "until homeservers can be configured")]
     pub(crate) fn looks_after(&mut self, wills: Wills) {
         self.control.report_presence();
         self.wills = Some(wills);
+    }
+
+    /// Tells `watcher` who comes and goes.
+    pub(crate) fn watched_by(&mut self, watcher: mpsc::UnboundedSender<Attendance>) {
+        self.watcher = Some(watcher);
     }
 
     /// Runs until nobody is left to give orders.
@@ -149,6 +173,7 @@ impl ControlTask {
                     }
                     None => return,
                 },
+                Some(order) = inlets.orders.recv() => self.handle_order(order),
                 Some(message) = inlets.workers.recv() => {
                     self.handle_worker(message);
                     for _ in 1..BATCH {
@@ -163,6 +188,18 @@ impl ControlTask {
                     }
                 }
                 () = tokio::time::sleep_until(wake.into()) => self.control.handle_timeout(Instant::now()),
+            }
+        }
+    }
+
+    fn handle_order(&mut self, order: Order) {
+        // Whoever asked may have lost patience.
+        match order {
+            Order::Exists { conference, answer } => {
+                let _ = answer.send(self.control.has_conference(&conference));
+            }
+            Order::Kick { conference, identity, done } => {
+                let _ = done.send(self.control.kick(Instant::now(), &conference, &identity));
             }
         }
     }
@@ -241,8 +278,8 @@ impl ControlTask {
                         wills.handle_sign(participant, sign);
                     }
                 }
-                // Nobody watches them yet.
-                Output::Arrived(_) | Output::Departed(_) => {}
+                Output::Arrived(presence) => self.tell_watcher(Attendance::Arrived(presence)),
+                Output::Departed(presence) => self.tell_watcher(Attendance::Departed(presence)),
                 Output::Drained => {
                     for done in self.drained.drain(..) {
                         // Whoever asked may have lost patience.
@@ -257,6 +294,13 @@ impl ControlTask {
                     }
                 }
             }
+        }
+    }
+
+    fn tell_watcher(&self, attendance: Attendance) {
+        if let Some(watcher) = &self.watcher {
+            // It ends after us.
+            let _ = watcher.send(attendance);
         }
     }
 

@@ -7,7 +7,6 @@ mod auth;
 pub mod cli;
 pub mod config;
 mod control;
-#[allow(dead_code, reason = "until authorisation by Matrix uses all of it")]
 mod matrix;
 mod metrics;
 mod net;
@@ -15,7 +14,7 @@ pub mod node;
 mod notify;
 mod random;
 mod state;
-#[allow(dead_code, reason = "until authorisation by Matrix uses all of it")]
+#[allow(dead_code, reason = "until the focus has a Matrix device of its own")]
 mod store;
 mod telemetry;
 mod web;

@@ -2,6 +2,7 @@
 //! theirs once a second. No label names a person, a room or an address. `docs/operating.md` lists them, and a test
 //! compares.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, Key, Level, Metadata, Recorder, SharedString, Unit};
@@ -48,6 +49,12 @@ metrics! {
     REQUEST_ERRORS Counter "sfu_request_errors_total" "Requests of clients that were answered by an error.";
     LATE_MESSAGES Counter "sfu_late_messages_total" "Messages of clients whose session had ended meanwhile.";
     COMMAND_FAILURES Counter "sfu_command_failures_total" "Commands that a worker did not do although they should be possible.";
+    REMOVALS Counter "sfu_matrix_removals_total" "Persons removed from calls because they are no longer in the room.";
+    MATRIX_TOKENS Counter "sfu_matrix_token_requests_total" "Requests of Matrix users for tokens, by what they came to.";
+    MATRIX_CHECKS Counter "sfu_matrix_membership_checks_total" "Questions whether somebody in a call is still in its room: answered, and unanswered.";
+    MATRIX_WATCHED Gauge "sfu_matrix_watched" "Persons in rooms that are asked about.";
+    MATRIX_STALE Gauge "sfu_matrix_watched_stale" "Of these, those of whom nothing was heard for 10 s: removals are not seen.";
+    HOMESERVERS Gauge "sfu_matrix_homeservers" "Configured homeservers that answer, and that do not.";
     JOIN Histogram "sfu_join_duration_seconds" "From a token that was accepted to media that is connected.";
     SOCKETS Counter "sfu_websockets_opened_total" "Signalling sockets opened.";
     SOCKETS_REFUSED Counter "sfu_websockets_refused_total" "Signalling sockets refused before they were opened, by reason.";
@@ -166,12 +173,26 @@ pub(crate) struct SocketCounters {
 pub(crate) struct Snapshot {
     pub(crate) control: ControlStats,
     pub(crate) workers: Vec<WorkerStats>,
+    pub(crate) matrix: MatrixStats,
     /// Datagrams, media, steering, nowhere.
     pub(crate) ring_dropped: [u64; 4],
     pub(crate) state_failures: u64,
     pub(crate) state_dropped: u64,
     pub(crate) state_degraded: bool,
 }
+
+/// Requests for tokens by what they came to, as far as there were any, who is watched, and which homeservers answer.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct MatrixStats {
+    pub(crate) outcomes: BTreeMap<&'static str, u64>,
+    pub(crate) watch: focus_matrix::watch::Counts,
+    pub(crate) homeservers_up: usize,
+    pub(crate) homeservers_down: usize,
+}
+
+/// What a request for a token can come to.
+pub(crate) const OUTCOMES: [&str; 6] =
+    ["granted", "granted_to_listen", "forbidden", "unauthorized", "unavailable", "limited"];
 
 impl Metrics {
     pub(crate) fn new() -> Self {
@@ -217,6 +238,7 @@ impl Metrics {
     pub(crate) fn render(&self, snapshot: &Snapshot) -> String {
         self.gauge(&BUILD, Some(("version", env!("CARGO_PKG_VERSION"))), 1);
         self.tell_control(&snapshot.control);
+        self.tell_matrix(&snapshot.matrix);
         for (name, metric, label) in ENGINE {
             let of = |w: &WorkerStats| w.engine.iter().find(|(n, _)| n == name).map_or(0, |(_, value)| value);
             self.count(metric, *label, snapshot.workers.iter().map(of).sum());
@@ -252,6 +274,7 @@ impl Metrics {
             (&JOINS, None, c.joins),
             (&RESUMES, None, c.resumes),
             (&REFUSALS, Some(("reason", "token")), c.refused_token),
+            (&REFUSALS, Some(("reason", "forbidden")), c.refused_forbidden),
             (&REFUSALS, Some(("reason", "closed")), c.refused_closed),
             (&REFUSALS, Some(("reason", "resume")), c.refused_resume),
             (&REFUSALS, Some(("reason", "full")), c.refused_full),
@@ -286,6 +309,21 @@ impl Metrics {
         ] {
             self.count(&WILL_EVENTS, Some(("event", event)), value);
         }
+    }
+
+    fn tell_matrix(&self, matrix: &MatrixStats) {
+        for outcome in OUTCOMES {
+            let value = matrix.outcomes.get(outcome).copied().unwrap_or_default();
+            self.count(&MATRIX_TOKENS, Some(("reason", outcome)), value);
+        }
+        let watch = &matrix.watch;
+        self.count(&REMOVALS, None, watch.kicked);
+        self.count(&MATRIX_CHECKS, Some(("event", "answered")), watch.checks.saturating_sub(watch.unanswered));
+        self.count(&MATRIX_CHECKS, Some(("event", "unanswered")), watch.unanswered);
+        self.gauge(&MATRIX_WATCHED, None, watch.watched);
+        self.gauge(&MATRIX_STALE, None, watch.stale);
+        self.gauge(&HOMESERVERS, Some(("kind", "up")), matrix.homeservers_up);
+        self.gauge(&HOMESERVERS, Some(("kind", "down")), matrix.homeservers_down);
     }
 
     fn tell_drivers(&self, workers: &[WorkerStats]) {

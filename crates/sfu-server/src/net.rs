@@ -3,7 +3,7 @@
 pub(crate) mod addresses;
 pub(crate) mod udp;
 
-mod error;
+pub(crate) mod error;
 mod frames;
 pub(crate) mod http;
 pub(crate) mod origin;

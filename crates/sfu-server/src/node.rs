@@ -6,13 +6,21 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use focus_control::{Control, ControlBounds, ControlConfig};
+use focus_matrix::delegation::Timing;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::auth::{self, AuthError};
 use crate::config::{Config, MetricsPlace};
-use crate::control::{ControlTask, DrainOrder, FROM_SOCKETS_MAX, FROM_WORKERS_MAX, Inlets, SharedStats, wall_clock};
+use crate::control::{
+    ControlTask, DrainOrder, FROM_SOCKETS_MAX, FROM_WORKERS_MAX, Inlets, ORDERS_MAX, SharedStats, wall_clock,
+};
+use crate::matrix::gate::Gate;
+use crate::matrix::openid::OpenId;
+use crate::matrix::watching::{HINTS_MAX, SharedCounts, WatchTask};
+use crate::matrix::wills::Wills;
+use crate::matrix::{self, MatrixError};
 use crate::metrics::Metrics;
 use crate::net::http::{self, Listener};
 use crate::net::{routes, tls};
@@ -45,6 +53,8 @@ pub enum StartError {
     Random(#[from] OsError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Matrix(#[from] MatrixError),
 }
 
 /// Part of a running node has died. What it held is lost, and the rest is of no use without it: the process should end
@@ -55,6 +65,8 @@ pub enum NodeError {
     Worker(usize),
     #[error("the control task has ended")]
     Control,
+    #[error("the task that watches who may stay has ended")]
+    Watch,
     #[error("the HTTP listener has ended")]
     Http,
 }
@@ -76,6 +88,8 @@ pub struct Node {
     workers: Workers,
     workers_ended: mpsc::UnboundedReceiver<Ended>,
     control_task: JoinHandle<()>,
+    /// Watches who may stay, if somebody decides that.
+    watch_task: Option<JoinHandle<()>>,
     http_task: JoinHandle<()>,
 }
 
@@ -83,8 +97,10 @@ impl Node {
     /// Starts everything, or nothing. Ports that are 0 are chosen by the system.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         // Reads from the disk, before anything runs that could mind.
-        let (store, _saved) = Store::open(config.state.dir.as_deref())?;
+        let (store, saved) = Store::open(config.state.dir.as_deref())?;
         let minter = auth::minter(&config)?;
+        let fetch = matrix::fetcher(&config)?;
+        let homeservers = matrix::homeservers(&config, &fetch)?;
         let tls = tls::acceptor(&config.tls)?;
         let is_tls = tls.is_some();
         let (http, http_address) = listen("http.listen", config.http.listen).await?;
@@ -104,19 +120,29 @@ impl Node {
         let (drain, drain_orders) = mpsc::channel(1);
         let (alive, sockets_gone) = mpsc::channel(1);
         let clock = wall_clock();
-        let control = Control::new(
+        let (orders, order_inlet) = mpsc::channel(ORDERS_MAX);
+        let (hints, hint_inlet) = mpsc::channel(HINTS_MAX);
+        let watch_counts = SharedCounts::default();
+        let gate = homeservers
+            .clone()
+            .map(|homeservers| Arc::new(Gate::new(&config, homeservers, minter.clone(), orders.clone())));
+        let mut control = Control::new(
             Instant::now(),
             ControlConfig {
                 focus: config.focus.name.clone(),
                 workers: workers.handles.len(),
                 spread_at: config.media.spread_at,
                 seed: random::seed()?,
-                // Nobody else mints tokens yet, so without --dev nobody is let in.
-                verifier: config.dev.then(|| minter.verifier()),
+                // Where nobody mints tokens, nobody is let in.
+                verifier: (config.dev || gate.is_some()).then(|| minter.verifier()),
                 clock,
                 bounds: bounds(&config),
             },
         );
+        for denial in saved.denials {
+            let until = Duration::from_millis(denial.until_ms);
+            control.deny(Instant::now(), &denial.conference, &denial.identity, until);
+        }
         let state = Arc::new(NodeState {
             control: to_control,
             next_connection: AtomicU64::new(0),
@@ -127,6 +153,11 @@ impl Node {
             control_stats: control_stats.clone(),
             workers: workers.stats.clone(),
             store: store.clone(),
+            gate: gate.clone(),
+            fetch: fetch.clone(),
+            openid: OpenId::default(),
+            hints,
+            watch_counts: watch_counts.clone(),
             dev_minter: config.dev.then_some(minter),
             allowed_origins: config.http.allowed_origins.clone(),
             only_loopback: config.dev && http_address.ip().is_loopback(),
@@ -134,13 +165,24 @@ impl Node {
             draining: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         });
-        say_who_is_let_in(&config, http_address);
+        say_who_is_let_in(&config, http_address, gate.as_deref());
         if workers.candidates == 0 {
             warn!("this machine has no address that clients could reach: set media.advertise");
         }
 
-        let inlets = Inlets { sockets: from_sockets, workers: from_workers, drain: drain_orders };
-        let task = ControlTask::new(control, workers.handles.clone(), metrics.clone(), control_stats);
+        let inlets = Inlets { sockets: from_sockets, workers: from_workers, drain: drain_orders, orders: order_inlet };
+        let mut task = ControlTask::new(control, workers.handles.clone(), metrics.clone(), control_stats);
+        if let Some(homeservers) = &homeservers {
+            let servers = homeservers.names().map(ToString::to_string);
+            let wills = Wills::new(servers, Timing::default(), fetch.clone(), store.clone(), saved.delegations)?;
+            task.looks_after(wills);
+        }
+        let watch_task = homeservers.map(|homeservers| {
+            let (watcher, attendance) = mpsc::unbounded_channel();
+            task.watched_by(watcher);
+            let watch = WatchTask::new(homeservers, orders, store.clone(), watch_counts);
+            tokio::spawn(watch.run(attendance, hint_inlet))
+        });
         let control_task = tokio::spawn(task.run(inlets));
         let (stop, stopped) = watch::channel(false);
         let refused = metrics.http_refused.clone();
@@ -176,6 +218,7 @@ impl Node {
             workers,
             workers_ended,
             control_task,
+            watch_task,
             http_task,
         })
     }
@@ -205,6 +248,7 @@ impl Node {
         tokio::select! {
             ended = self.workers_ended.recv() => NodeError::Worker(ended.map_or(0, |ended| ended.worker.0)),
             _ = &mut self.control_task => NodeError::Control,
+            () = ended(&mut self.watch_task) => NodeError::Watch,
             _ = &mut self.http_task => NodeError::Http,
         }
     }
@@ -235,6 +279,9 @@ impl Node {
         let _ = tokio::time::timeout(LAST_WORDS, self.sockets_gone.recv()).await;
         drop(self.drain);
         let _ = tokio::time::timeout(LAST_WORDS, &mut self.control_task).await;
+        if let Some(watch_task) = &mut self.watch_task {
+            let _ = tokio::time::timeout(LAST_WORDS, watch_task).await;
+        }
         self.workers.stop().await;
         let _ = tokio::time::timeout(LAST_WORDS, self.store.flush()).await;
     }
@@ -246,10 +293,22 @@ impl Node {
     }
 }
 
+/// Waits for the end of a task; of none, for ever.
+async fn ended(task: &mut Option<JoinHandle<()>>) {
+    match task {
+        Some(task) => drop(task.await),
+        None => std::future::pending().await,
+    }
+}
+
 fn bounds(config: &Config) -> ControlBounds {
     ControlBounds {
         sessions: config.limits.participants,
         participants: config.limits.conference_participants,
+        user_participants: config.matrix.user_participants,
+        foreign_participants: config.matrix.foreign_participants,
+        room_participants: config.limits.conference_participants,
+        room_conferences: config.matrix.room_conferences,
         ..ControlBounds::default()
     }
 }
@@ -264,8 +323,21 @@ async fn listen(
     Ok((listener, address))
 }
 
-fn say_who_is_let_in(config: &Config, http: SocketAddr) {
-    if !config.dev {
+fn say_who_is_let_in(config: &Config, http: SocketAddr, gate: Option<&Gate>) {
+    if let Some(gate) = gate {
+        let homeservers = config.matrix.homeservers.len();
+        info!(step = gate.step(), homeservers, "users of these homeservers may begin calls");
+        if config.matrix.open {
+            warn!(
+                "matrix.open: WHOEVER KNOWS THE ID OF A ROOM IS LET INTO ITS CALLS where nobody can tell who is in it"
+            );
+        }
+        if config.state.dir.is_none() && config.auth.signing_key_file.is_none() {
+            warn!(
+                "neither state.dir nor auth.signing_key_file: the sfu_id that homeservers announce changes with each start"
+            );
+        }
+    } else if !config.dev {
         warn!("no authoriser is configured: nobody is let in (try --dev on your own machine)");
     } else if http.ip().is_loopback() {
         warn!("--dev: ANYBODY WHO CAN REACH THE PAGE IS LET IN, which is everybody on this machine");

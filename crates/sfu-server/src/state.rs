@@ -8,7 +8,12 @@ use focus_control::token::Minter;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::control::{FromSocket, SharedStats};
-use crate::metrics::{Metrics, Snapshot};
+use crate::matrix::fetch::Fetcher;
+use crate::matrix::gate::Gate;
+use crate::matrix::homeserver::Reach;
+use crate::matrix::openid::OpenId;
+use crate::matrix::watching::{Hint, SharedCounts};
+use crate::metrics::{MatrixStats, Metrics, Snapshot};
 use crate::store::Store;
 use crate::worker::WorkersStats;
 
@@ -24,6 +29,14 @@ pub(crate) struct NodeState {
     pub(crate) control_stats: SharedStats,
     pub(crate) workers: WorkersStats,
     pub(crate) store: Store,
+    /// Lets Matrix users in, if it is configured.
+    pub(crate) gate: Option<Arc<Gate>>,
+    /// Asks other servers.
+    pub(crate) fetch: Arc<Fetcher>,
+    pub(crate) openid: OpenId,
+    /// To those who watch who may stay.
+    pub(crate) hints: mpsc::Sender<Hint>,
+    pub(crate) watch_counts: SharedCounts,
     /// With `--dev`: mints tokens for anybody.
     pub(crate) dev_minter: Option<Minter>,
     pub(crate) allowed_origins: Vec<String>,
@@ -40,7 +53,7 @@ impl NodeState {
     /// Why this node should get no clients. Empty: it should.
     pub(crate) fn unready(&self) -> Vec<&'static str> {
         let mut reasons = Vec::new();
-        if self.dev_minter.is_none() {
+        if self.dev_minter.is_none() && self.gate.is_none() {
             reasons.push("no authoriser configured");
         }
         if !self.has_candidates {
@@ -60,11 +73,22 @@ impl NodeState {
         }
     }
 
+    fn matrix_stats(&self) -> MatrixStats {
+        let watch = *self.watch_counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(gate) = &self.gate else { return MatrixStats::default() };
+        let reach = gate.reach();
+        let homeservers_up = reach.iter().filter(|(_, reach)| *reach == Reach::Up).count();
+        let homeservers_down = reach.len() - homeservers_up;
+        MatrixStats { outcomes: gate.outcomes(), watch, homeservers_up, homeservers_down }
+    }
+
     pub(crate) fn render_metrics(&self) -> String {
         let control = *self.control_stats.lock().unwrap_or_else(PoisonError::into_inner);
+        let matrix = self.matrix_stats();
         let health = self.store.health();
         self.metrics.render(&Snapshot {
             control,
+            matrix,
             workers: self.workers.read(),
             ring_dropped: self.workers.dropped(),
             state_failures: health.failures(),

@@ -59,6 +59,35 @@ fn the_example_is_the_committed_file_and_its_lines_hold() {
 }
 
 #[test]
+fn matrix_is_off_until_it_is_whole() {
+    let homeserver = "[[matrix.homeservers]]\nserver_name = \"example.org\"\nurl = \"http://127.0.0.1:8008\"\n";
+    let tokens = "as_token_file = \"/a\"\nhs_token_file = \"/h\"\n";
+    let head = |mode: &str| format!("[matrix]\nmode = \"{mode}\"\npublic_url = \"https://sfu.example.org\"\n");
+    assert_eq!(Config::default().matrix.mode, MatrixMode::Off);
+    for good in [
+        format!("{}{homeserver}{tokens}", head("appservice")),
+        format!("{}{homeserver}", head("openid")),
+        format!("{}open = true\n{homeserver}", head("openid")),
+        format!("{}{homeserver}", head("openid").replace("https://sfu.example.org", "http://localhost:8080")),
+    ] {
+        assert_eq!(from(&good, &[]).map(|config| config.matrix.homeservers.len()), Ok(1), "{good}");
+    }
+    for (wrong, what) in [
+        ("[matrix]\nmode = \"appservice\"\n".to_owned(), "matrix.public_url: is needed"),
+        (head("openid"), "matrix.homeservers: needs at least one"),
+        (format!("{}{homeserver}", head("appservice")), "matrix.homeservers: example.org: mode appservice needs"),
+        (format!("{}{homeserver}{homeserver}", head("openid")), "matrix.homeservers: example.org: is there twice"),
+        (format!("{}open = true\n{homeserver}{tokens}", head("appservice")), "matrix.open: "),
+        (format!("{}{homeserver}", head("openid").replace("https", "http")), "matrix.public_url: `http://sfu."),
+        (format!("{}{homeserver}token = 1\n", head("openid")), "matrix.homeservers[0]"),
+        (format!("{}{}", head("openid"), homeserver.replace("http:", "ftp:")), "matrix.homeservers: example.org: url"),
+    ] {
+        let error = from(&wrong, &[]).expect_err(&wrong);
+        assert!(error.starts_with(what), "{error}");
+    }
+}
+
+#[test]
 fn a_mistyped_name_is_refused_with_what_was_meant() {
     let cases = [
         ("[htp]\n", "FILE: there is no section `htp`; did you mean `http`?"),

@@ -47,10 +47,15 @@ impl Config {
             ("limits.connections", self.limits.connections),
             ("limits.participants", self.limits.participants),
             ("limits.conference_participants", self.limits.conference_participants),
+            ("matrix.user_participants", self.matrix.user_participants),
+            ("matrix.room_conferences", self.matrix.room_conferences),
         ] {
             if value == 0 {
                 return wrong(option, "cannot be 0".into());
             }
+        }
+        if let Err((option, message)) = super::matrix::validate(self) {
+            return wrong(option, message);
         }
         if self.focus.name.is_empty() {
             return wrong("focus.name", "cannot be empty".into());

@@ -29,7 +29,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use tokio_rustls::TlsConnector;
 
-pub(crate) use address::Network;
+pub use address::Network;
 pub(crate) use configured::{Configured, Method, segment};
 pub(crate) use exchange::{Dialer, Resolver};
 pub(crate) use name::ServerName;

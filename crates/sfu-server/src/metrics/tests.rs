@@ -21,8 +21,10 @@ fn snapshot() -> Snapshot {
         slow_sockets: 1,
         wills: focus_matrix::delegation::Counters { held: 3, sent_lost: 2, ..Default::default() },
     };
+    let matrix = MatrixStats { outcomes: BTreeMap::from([("granted", 6)]), homeservers_up: 2, ..Default::default() };
     Snapshot {
         control,
+        matrix,
         workers: vec![worker; 2],
         ring_dropped: [1, 2, 3, 4],
         state_failures: 6,
@@ -66,6 +68,8 @@ fn every_line_parses_and_every_metric_is_there() {
     assert_eq!(samples.get("sfu_participants"), Some(&7.0));
     assert_eq!(samples.get("sfu_delegated_leaves"), Some(&3.0));
     assert_eq!(samples.get("sfu_delegated_leave_events_total{event=\"sent_lost\"}"), Some(&2.0));
+    assert_eq!(samples.get("sfu_matrix_token_requests_total{reason=\"granted\"}"), Some(&6.0));
+    assert_eq!(samples.get("sfu_matrix_homeservers{kind=\"up\"}"), Some(&2.0));
     assert_eq!(samples.get("sfu_packets_forwarded_total"), Some(&40.0));
     assert_eq!(samples.get("sfu_refusals_total{reason=\"token\"}"), Some(&2.0));
     assert_eq!(samples.get("sfu_misrouted_datagrams_total{event=\"sent\"}"), Some(&6.0));

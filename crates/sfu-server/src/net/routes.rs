@@ -1,5 +1,6 @@
 //! What the HTTP listener serves.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::error::ApiError;
 use super::{origin, ws};
 use crate::state::NodeState;
-use crate::{auth, web};
+use crate::{auth, matrix, web};
 
 /// Where signalling is.
 pub(crate) const SIGNALLING_PATH: &str = "/rtc/v1";
@@ -32,6 +33,10 @@ pub(crate) fn router(state: Arc<NodeState>) -> Router {
     // Without --dev there is no such thing, and no body is read to find that out.
     let api = match state.dev_minter {
         Some(_) => api.route("/dev/token", post(dev_token)),
+        None => api,
+    };
+    let api = match state.gate {
+        Some(_) => api.merge(matrix::token::routes()).merge(matrix::appservice::routes()),
         None => api,
     };
     let api = api.layer(middleware::map_response(allow_any_page));
@@ -116,6 +121,15 @@ async fn healthz() -> Json<serde_json::Value> {
     Json(serde_json::json!({ "status": "ok" }))
 }
 
+/// Who lets Matrix users in, and which homeservers answer. A homeserver that does not keeps its users out, but nobody who
+/// is in a call, so that it is no reason to send clients elsewhere.
+#[derive(Serialize)]
+struct MatrixReadiness {
+    /// `appservice`, `openid`, or `open`: nobody checks who is in a room.
+    step: &'static str,
+    homeservers: BTreeMap<String, &'static str>,
+}
+
 #[derive(Serialize)]
 struct Readiness {
     ready: bool,
@@ -123,12 +137,18 @@ struct Readiness {
     /// What does not work as it should. Clients can come nevertheless.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     degraded: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matrix: Option<MatrixReadiness>,
 }
 
 async fn readyz(State(state): State<Arc<NodeState>>) -> Response {
     let reasons = state.unready();
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready: reasons.is_empty(), reasons, degraded: state.degraded() })).into_response()
+    let matrix = state.gate.as_ref().map(|gate| MatrixReadiness {
+        step: gate.step(),
+        homeservers: gate.reach().into_iter().map(|(name, reach)| (name, reach.word())).collect(),
+    });
+    (status, Json(Readiness { ready: reasons.is_empty(), reasons, degraded: state.degraded(), matrix })).into_response()
 }
 
 async fn metrics(State(state): State<Arc<NodeState>>) -> Response {

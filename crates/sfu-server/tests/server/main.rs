@@ -6,6 +6,7 @@ mod harness;
 mod draining;
 mod http;
 mod limits;
+mod matrix;
 mod media;
 mod process;
 mod signalling;

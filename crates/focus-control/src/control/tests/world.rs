@@ -15,7 +15,8 @@ use super::worker::Worker;
 use crate::control::Control;
 use crate::token::{LIFETIME_DEFAULT, Mint, Minter};
 use crate::{
-    ConnectionId, ControlBounds, ControlConfig, DelegationAsker, DelegationRequest, Output, Presence, Sign, WallClock, WorkerId,
+    ConnectionId, ControlBounds, ControlConfig, DelegationAsker, DelegationRequest, Output, Presence, Sign, WallClock,
+    WorkerId,
 };
 
 pub(super) const UNIX: Duration = Duration::from_secs(1_800_000_000);

@@ -1,0 +1,279 @@
+//! The homeservers that the operator named: their tokens, and what they say about who is in which room.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::{fs, io};
+
+use aws_lc_rs::constant_time;
+use focus_matrix::authorize::Membership;
+use ruma::{OwnedServerName, RoomId, ServerName, UserId};
+use serde::Deserialize;
+
+use super::fetch::{Fetcher, Method, Refused, segment};
+use crate::config::{self, Config, MatrixMode};
+
+/// A token file is one line.
+const TOKEN_FILE_BYTES_MAX: u64 = 4096;
+/// Of MSC4502, by its unstable name.
+const IS_JOINED: &str = "io.element.msc4502";
+
+#[derive(Debug, thiserror::Error)]
+pub enum TokenFileError {
+    #[error("matrix.homeservers: {path}: {error}")]
+    Read { path: PathBuf, error: io::Error },
+    #[error("matrix.homeservers: {path}: not a token in one line")]
+    NotAToken { path: PathBuf },
+    #[error("matrix.homeservers: {0}: is no server name")]
+    Name(String),
+    #[error("matrix.homeservers: two homeservers have the same hs_token: nobody could tell them apart")]
+    SameToken,
+}
+
+/// A credential: no `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+struct Secret(String);
+
+impl Secret {
+    fn read(path: Option<&Path>) -> Result<Option<Self>, TokenFileError> {
+        let Some(path) = path else { return Ok(None) };
+        let failed = |error| TokenFileError::Read { path: path.to_owned(), error };
+        let mut text = String::new();
+        io::Read::read_to_string(
+            &mut io::Read::take(fs::File::open(path).map_err(failed)?, TOKEN_FILE_BYTES_MAX),
+            &mut text,
+        )
+        .map_err(failed)?;
+        let token = text.trim();
+        let is_token = !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic());
+        is_token
+            .then(|| Some(Self(token.to_owned())))
+            .ok_or_else(|| TokenFileError::NotAToken { path: path.to_owned() })
+    }
+}
+
+/// What a homeserver answered last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Reach {
+    Unknown,
+    Up,
+    Down,
+    /// It does not take our token, or its registration lacks the scope.
+    Refuses,
+    /// It does not know MSC4502.
+    Unsupported,
+}
+
+impl Reach {
+    const ALL: [Self; 5] = [Self::Unknown, Self::Up, Self::Down, Self::Refuses, Self::Unsupported];
+
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Unknown => "not asked yet",
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Refuses => "refuses our token",
+            Self::Unsupported => "does not know MSC4502 (is_joined)",
+        }
+    }
+}
+
+struct Homeserver {
+    name: OwnedServerName,
+    as_token: Option<Secret>,
+    hs_token: Option<Secret>,
+    account_token: Option<Secret>,
+    pushes_events: bool,
+    reach: AtomicU8,
+}
+
+/// All of them. Asked in the order in which they are configured.
+pub(crate) struct Homeservers {
+    list: Vec<Homeserver>,
+    mode: MatrixMode,
+    fetch: Arc<Fetcher>,
+}
+
+#[derive(Deserialize)]
+struct IsJoined {
+    joined: bool,
+}
+
+#[derive(Deserialize)]
+struct JoinedMembers {
+    joined: std::collections::BTreeMap<String, serde::de::IgnoredAny>,
+}
+
+impl Homeservers {
+    pub(crate) fn load(config: &Config, fetch: Arc<Fetcher>) -> Result<Self, TokenFileError> {
+        let list = config.matrix.homeservers.iter().map(Homeserver::load).collect::<Result<Vec<_>, _>>()?;
+        for (n, homeserver) in list.iter().enumerate() {
+            let same = |other: &Homeserver| other.hs_token.is_some() && other.hs_token == homeserver.hs_token;
+            if list[..n].iter().any(same) {
+                return Err(TokenFileError::SameToken);
+            }
+        }
+        Ok(Self { list, mode: config.matrix.mode, fetch })
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &ServerName> {
+        self.list.iter().map(|homeserver| &*homeserver.name)
+    }
+
+    pub(crate) fn is_configured(&self, server: &ServerName) -> bool {
+        self.names().any(|name| name == server)
+    }
+
+    /// Whose `hs_token` it is. Takes as long whatever the token is.
+    pub(crate) fn by_hs_token(&self, token: &str) -> Option<&ServerName> {
+        let mut found = None;
+        for homeserver in &self.list {
+            let Some(Secret(own)) = &homeserver.hs_token else { continue };
+            if constant_time::verify_slices_are_equal(own.as_bytes(), token.as_bytes()).is_ok() {
+                found = Some(&*homeserver.name);
+            }
+        }
+        found
+    }
+
+    /// Whether what changes in the rooms of the user is pushed to us.
+    pub(crate) fn pushes(&self, server: &ServerName) -> bool {
+        match self.list.iter().find(|homeserver| homeserver.name == server) {
+            Some(homeserver) => homeserver.pushes_events,
+            None => self.list.iter().all(|homeserver| homeserver.pushes_events),
+        }
+    }
+
+    /// Each by name, with what it answered last.
+    pub(crate) fn reach(&self) -> impl Iterator<Item = (&ServerName, Reach)> {
+        self.list.iter().map(|homeserver| {
+            let reach = usize::from(homeserver.reach.load(Ordering::Relaxed));
+            (&*homeserver.name, Reach::ALL.get(reach).copied().unwrap_or(Reach::Unknown))
+        })
+    }
+
+    /// Whether the user is in the room, as far as somebody knows. A user's own homeserver knows best; of others, each
+    /// that is in the room knows.
+    pub(crate) async fn membership(&self, user: &UserId, room: &RoomId) -> Membership {
+        let own = self.list.iter().filter(|homeserver| homeserver.name == user.server_name());
+        let others = self.list.iter().filter(|homeserver| homeserver.name != user.server_name());
+        let knows_best = self.mode == MatrixMode::Appservice && self.is_configured(user.server_name());
+        let (mut refuted, mut unavailable) = (false, false);
+        for homeserver in own.chain(others.take(if knows_best { 0 } else { usize::MAX })) {
+            match self.ask(homeserver, user, room).await {
+                Membership::Joined => return Membership::Joined,
+                Membership::NotJoined => refuted = true,
+                Membership::Unavailable => unavailable = true,
+                Membership::Unseen => {}
+            }
+        }
+        match (unavailable, refuted) {
+            (true, _) => Membership::Unavailable,
+            (false, true) => Membership::NotJoined,
+            (false, false) => Membership::Unseen,
+        }
+    }
+
+    /// Asks each once about nothing in particular, to know whether it answers.
+    pub(crate) async fn probe(&self) {
+        for homeserver in &self.list {
+            let name = &homeserver.name;
+            let ids = (UserId::parse(format!("@probe:{name}")), RoomId::parse(format!("!probe:{name}")));
+            if let (Ok(user), Ok(room)) = ids {
+                self.ask(homeserver, &user, &room).await;
+            }
+        }
+    }
+
+    async fn ask(&self, homeserver: &Homeserver, user: &UserId, room: &RoomId) -> Membership {
+        if let (Some(token), MatrixMode::Appservice) = (&homeserver.as_token, self.mode) {
+            return self.is_joined(homeserver, token, user, room).await;
+        }
+        match &homeserver.account_token {
+            Some(token) => self.joined_members(homeserver, token, user, room).await,
+            None => Membership::Unseen,
+        }
+    }
+
+    /// MSC4502.
+    async fn is_joined(&self, homeserver: &Homeserver, token: &Secret, user: &UserId, room: &RoomId) -> Membership {
+        let (room, user) = (segment(room.as_str()), segment(user.as_str()));
+        let path = format!("/_matrix/client/unstable/{IS_JOINED}/rooms/{room}/is_joined?mxid={user}");
+        let Some(answer) = self.get(homeserver, token, &path).await else { return Membership::Unavailable };
+        let (reach, membership) = match answer.status {
+            200 => match answer.json::<IsJoined>() {
+                Ok(IsJoined { joined: true }) => (Reach::Up, Membership::Joined),
+                Ok(IsJoined { joined: false }) => (Reach::Up, Membership::NotJoined),
+                Err(_) => (Reach::Down, Membership::Unavailable),
+            },
+            401 | 403 => (Reach::Refuses, Membership::Unavailable),
+            404 => (Reach::Unsupported, Membership::Unavailable),
+            // It does not take such an id for one, so that nobody is there by it.
+            400 => (Reach::Up, Membership::Unseen),
+            _ => (Reach::Down, Membership::Unavailable),
+        };
+        homeserver.set(reach);
+        membership
+    }
+
+    /// As an account that is in the room itself. Single state events would also be told to one that has left, as they
+    /// were then.
+    async fn joined_members(
+        &self,
+        homeserver: &Homeserver,
+        token: &Secret,
+        user: &UserId,
+        room: &RoomId,
+    ) -> Membership {
+        let path = format!("/_matrix/client/v3/rooms/{}/joined_members", segment(room.as_str()));
+        let Some(answer) = self.get(homeserver, token, &path).await else { return Membership::Unavailable };
+        let (reach, membership) = match answer.status {
+            200 => match answer.json::<JoinedMembers>() {
+                Ok(members) if members.joined.contains_key(user.as_str()) => (Reach::Up, Membership::Joined),
+                Ok(_) => (Reach::Up, Membership::NotJoined),
+                Err(_) => (Reach::Down, Membership::Unavailable),
+            },
+            401 => (Reach::Refuses, Membership::Unavailable),
+            // Not in that room, which is for the operator to change.
+            403 | 404 => (Reach::Up, Membership::Unseen),
+            _ => (Reach::Down, Membership::Unavailable),
+        };
+        homeserver.set(reach);
+        membership
+    }
+
+    async fn get(&self, homeserver: &Homeserver, token: &Secret, path: &str) -> Option<super::fetch::Answer> {
+        let server = homeserver.name.as_str();
+        let answer = self.fetch.configured().call(server, Method::Get, path, Some(&token.0), None).await;
+        if answer.as_ref().is_err_and(|refused| *refused != Refused::Busy) {
+            homeserver.set(Reach::Down);
+        }
+        answer.ok()
+    }
+}
+
+impl Homeserver {
+    fn load(config: &config::Homeserver) -> Result<Self, TokenFileError> {
+        let name =
+            ServerName::parse(&config.server_name).map_err(|_| TokenFileError::Name(config.server_name.clone()))?;
+        Ok(Self {
+            name,
+            as_token: Secret::read(config.as_token_file.as_deref())?,
+            hs_token: Secret::read(config.hs_token_file.as_deref())?,
+            account_token: Secret::read(config.account_token_file.as_deref())?,
+            pushes_events: config.pushes_events,
+            reach: AtomicU8::new(Reach::Unknown as u8),
+        })
+    }
+
+    fn set(&self, reach: Reach) {
+        let before = self.reach.swap(reach as u8, Ordering::Relaxed);
+        if before != reach as u8 {
+            match reach {
+                Reach::Up | Reach::Unknown => tracing::info!(server = %self.name, "homeserver answers"),
+                _ => tracing::warn!(server = %self.name, state = reach.word(), "homeserver: nobody of it is let in"),
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The task that keeps asking whether those in calls are still in their rooms, and has those removed who are not.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use focus_control::Presence;
+use focus_matrix::authorize::Membership;
+use focus_matrix::request::user_id;
+use focus_matrix::watch::{Counts, Member, Output, QuestionId, Watch};
+use ruma::{OwnedRoomId, OwnedUserId, RoomId};
+use tokio::sync::{mpsc, oneshot};
+
+use super::homeserver::Homeservers;
+use crate::control::{Attendance, Order};
+use crate::store::{Denial, Store, Write};
+
+/// Hints that wait. More at once than one homeserver sends in one transaction.
+pub(crate) const HINTS_MAX: usize = 256;
+/// Lane of those whose own homeserver is not asked.
+const ELSEWHERE: &str = "*";
+
+/// A homeserver says that something changed.
+pub(crate) struct Hint {
+    pub(crate) user: OwnedUserId,
+    pub(crate) room: OwnedRoomId,
+}
+
+pub(crate) type SharedCounts = Arc<Mutex<Counts>>;
+
+pub(crate) struct WatchTask {
+    watch: Watch,
+    homeservers: Arc<Homeservers>,
+    orders: mpsc::Sender<Order>,
+    store: Store,
+    counts: SharedCounts,
+    answered: mpsc::UnboundedSender<(QuestionId, Membership)>,
+    /// As many as there are questions on their way, which the machine bounds.
+    answers: mpsc::UnboundedReceiver<(QuestionId, Membership)>,
+}
+
+impl WatchTask {
+    pub(crate) fn new(
+        homeservers: Arc<Homeservers>,
+        orders: mpsc::Sender<Order>,
+        store: Store,
+        counts: SharedCounts,
+    ) -> Self {
+        let (answered, answers) = mpsc::unbounded_channel();
+        Self { watch: Watch::default(), homeservers, orders, store, counts, answered, answers }
+    }
+
+    /// Until control has ended.
+    pub(crate) async fn run(
+        mut self,
+        mut attendance: mpsc::UnboundedReceiver<Attendance>,
+        mut hints: mpsc::Receiver<Hint>,
+    ) {
+        let homeservers = self.homeservers.clone();
+        tokio::spawn(async move { homeservers.probe().await });
+        loop {
+            let deadline = self.carry_out().await;
+            let counts = self.watch.counts(Instant::now());
+            *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+            let wake = async {
+                match deadline {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                came_or_went = attendance.recv() => match came_or_went {
+                    Some(Attendance::Arrived(presence)) => self.arrived(&presence).await,
+                    Some(Attendance::Departed(presence)) => self.departed(&presence),
+                    None => return,
+                },
+                Some((question, membership)) = self.answers.recv() => {
+                    self.watch.handle_answer(Instant::now(), question, membership);
+                }
+                Some(hint) = hints.recv() => self.watch.handle_hint(Instant::now(), &hint.user, &hint.room),
+                () = wake => self.watch.handle_timeout(Instant::now()),
+            }
+        }
+    }
+
+    async fn arrived(&mut self, presence: &Presence) {
+        let (conference, identity) = (presence.conference.as_str().to_owned(), presence.identity.as_str().to_owned());
+        let Some((user, room)) = ids(presence) else {
+            // Nobody could be asked about it. The gate makes no such token.
+            return self.kick(conference, identity).await;
+        };
+        let server = user.server_name();
+        let lane = match self.homeservers.is_configured(server) {
+            true => server.to_string(),
+            false => ELSEWHERE.to_owned(),
+        };
+        let pushed = self.homeservers.pushes(server);
+        self.watch.handle_arrived(Instant::now(), Member { conference, identity, user, room, lane, pushed });
+    }
+
+    fn departed(&mut self, presence: &Presence) {
+        if let Some((user, room)) = ids(presence) {
+            let (conference, identity) = (presence.conference.as_str(), presence.identity.as_str());
+            self.watch.handle_departed(&user, &room, conference, identity);
+        }
+    }
+
+    async fn carry_out(&mut self) -> Option<Instant> {
+        loop {
+            match self.watch.poll_output() {
+                Output::Ask { question, user, room, .. } => {
+                    let (homeservers, answered) = (self.homeservers.clone(), self.answered.clone());
+                    tokio::spawn(async move {
+                        let membership = homeservers.membership(&user, &room).await;
+                        // Nobody waits any more when the node ends.
+                        let _ = answered.send((question, membership));
+                    });
+                }
+                Output::Kick { conference, identity } => self.kick(conference, identity).await,
+                Output::Timeout(at) => return at,
+            }
+        }
+    }
+
+    /// First it ends, then that is written down: the disk may be slow.
+    async fn kick(&self, conference: String, identity: String) {
+        let (done, until) = oneshot::channel();
+        let order = Order::Kick { conference: conference.clone(), identity: identity.clone(), done };
+        if self.orders.send(order).await.is_err() {
+            return;
+        }
+        if let Ok(until) = until.await {
+            let until_ms = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
+            self.store.write(Write::Deny(Denial { conference, identity, until_ms }));
+        }
+        tracing::info!("somebody is no longer in the room, and was removed from the call");
+    }
+}
+
+fn ids(presence: &Presence) -> Option<(OwnedUserId, OwnedRoomId)> {
+    Some((user_id(presence.origin.user.as_str())?, RoomId::parse(presence.origin.room.as_str()).ok()?))
+}
