@@ -18,6 +18,7 @@ mod join_leave;
 mod keyframes;
 mod keys;
 mod loss;
+mod matrix_sessions;
 mod media;
 mod mute;
 mod resume;

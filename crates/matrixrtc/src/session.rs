@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
-use ruma::{OwnedDeviceId, OwnedUserId, UserId};
+use ruma::{OwnedDeviceId, OwnedUserId, RoomVersionId, UserId};
 
 use crate::event::{Claim, Refusal, RoomEvent, legacy_member, member, slot};
 use crate::membership::{MemberKey, Membership};
@@ -42,7 +42,8 @@ pub const USERS_MAX: usize = 4_096;
 pub struct Session {
     rules: Rules,
     clock: Clock,
-    own: Option<(OwnedUserId, OwnedDeviceId)>,
+    /// Where our own legacy event is, without a leading underscore.
+    own_state_key: Option<String>,
     claims: BTreeMap<OwnedUserId, Claims>,
     room: RoomMembers,
     redactions: Redactions,
@@ -59,8 +60,9 @@ pub enum Output {
     /// Somebody wants to be a member and nothing is known of whether they are in the room. They are no member until
     /// [`Session::handle_room_member`] or an `m.room.member` event says that they are. Once per user.
     Lookup(OwnedUserId),
-    /// Somebody with the power to do so wrote over our own member event. Here that counts for nothing, but others may not have seen
-    /// ours: it should be sent again.
+    /// Somebody with the power to do so wrote over our own member event, the last one that we sent or one before it. Here that counts
+    /// for nothing, but a client that comes later sees only theirs: what we are now, member or not, should be sent again. A client
+    /// that does so at most every few seconds cannot be made to flood the room.
     Overwritten,
     /// Nothing more to do before this time, unless something comes in. `None`: nothing at all.
     Timeout(Option<Instant>),
@@ -80,8 +82,12 @@ pub struct Counters {
 impl Session {
     /// `wall` is what the wall clock shows at `now`.
     pub fn new(options: Options, now: Instant, wall: Timestamp) -> Self {
+        let own_key = |(user, device): &(OwnedUserId, OwnedDeviceId)| {
+            legacy_member::state_key(&RoomVersionId::V11, user, device, &options.slot)
+        };
+        let own_state_key = options.own.as_ref().map(|own| own_key(own).trim_start_matches('_').to_owned());
         Self {
-            own: options.own,
+            own_state_key,
             rules: Rules::new(options.slot, options.slot_rule, options.is_encrypted_only),
             clock: Clock::new(now, wall),
             claims: BTreeMap::new(),
@@ -170,8 +176,7 @@ impl Session {
         let Some(state_key) = event.state_key.clone() else { return self.refuse(Refusal::NotMember) };
         let claim = legacy_member::parse(&self.redactions.applied(event));
         if claim == Err(Refusal::ForeignStateKey) {
-            let own = self.own.as_ref().and_then(|(user, _)| self.claims.get(user));
-            if own.is_some_and(|claims| claims.is_joined_at(&state_key)) {
+            if self.own_state_key.as_deref().is_some_and(|own| own == state_key.trim_start_matches('_')) {
                 self.outputs.push_back(Output::Overwritten);
             }
             return self.refuse(Refusal::ForeignStateKey);

@@ -119,10 +119,6 @@ impl Claims {
         found
     }
 
-    pub(super) fn is_joined_at(&self, state_key: &str) -> bool {
-        self.state.get(state_key).is_some_and(|entry| entry.membership().is_some())
-    }
-
     /// The members that these claims make: one per device. A sticky event outdoes a state event, else the newer one counts.
     pub(super) fn members(&self, rules: &Rules, wall: Timestamp) -> BTreeMap<MemberKey, (Membership, Place)> {
         let sticky = self.sticky.iter().filter(|(_, sticky)| sticky.ends > wall).map(|((kind, key), sticky)| {

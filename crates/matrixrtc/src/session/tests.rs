@@ -234,8 +234,10 @@ fn our_own_event_is_overwritten() {
     assert_eq!(std::mem::take(&mut driven.outputs), [Output::Overwritten]);
     let other = RoomEvent { sender: ruma::owned_user_id!("@m:x.org"), ..legacy("@a:x.org", "B", START) };
     driven.event(&other);
-    assert_eq!(driven.outputs, [], "a key that we never used");
-    assert_eq!(driven.session.counters().refused.get("foreign_state_key"), Some(&2));
+    assert_eq!(driven.outputs, [], "another device's");
+    driven.event(&foreign);
+    assert_eq!(std::mem::take(&mut driven.outputs), [Output::Overwritten], "also after we left");
+    assert_eq!(driven.session.counters().refused.get("foreign_state_key"), Some(&3));
 }
 
 #[test]
