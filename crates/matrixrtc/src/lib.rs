@@ -12,6 +12,8 @@
 //! 4. [`Session`] takes every event of the room and says who joins and leaves. The call *is* its members.
 //! 5. [`mesh::decide`] says whether two connect to each other, [`reachability::paths`] where each member's media are, or
 //!    why they cannot be reached. [`MemberKey::identity`] is what a focus calls them.
+//! 6. [`keys`] says which media key to use and to send to whom; [`ringing`], [`reactions`] and [`history`] are the rest of what
+//!    people expect of a call.
 //!
 //! Machines have one grammar: `handle_*` takes what happened outside, plain verbs are one's own orders, `poll_output` gives what is
 //! to be done until it returns a deadline, at which `handle_timeout` is called. `now` is an argument everywhere.
