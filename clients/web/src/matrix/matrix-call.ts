@@ -20,7 +20,7 @@ import { encodeBase64, participantIdentity } from './identity.ts';
 import { KeyBox } from './key-box.ts';
 import { KEY_TYPE, keyContent, readKey } from './key-message.ts';
 import { KeyRing } from './key-ring.ts';
-import { keyOf, type Membership } from './membership.ts';
+import { keyOf, LEGACY_TYPE, type Membership } from './membership.ts';
 import { Merge } from './merge.ts';
 import { Mesh } from './mesh.ts';
 import { MeshPeer } from './mesh-peer.ts';
@@ -299,7 +299,8 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
     const everybody = this.#session.members;
     const others = this.others();
     const own = everybody.find(({ user, device }) => user === homeserver.user && device === homeserver.device) ?? null;
-    this.#own.seen(own && { eventId: own.eventId, isOurs: own.memberId === this.#memberId, sentAt: own.sentAt });
+    const overwritten = room.state(LEGACY_TYPE).some(({ stateKey, sender }) => stateKey === this.#own.stateKey && sender !== homeserver.user);
+    this.#own.seen(overwritten ? null : own && { eventId: own.eventId, isOurs: own.memberId === this.#memberId, sentAt: own.sentAt });
     const identities = await Promise.all(others.map((member) => participantIdentity(member.user, member.memberId)));
     this.#byIdentity = new Map(others.map((member, index) => [identities[index] ?? '', member]));
     await this.#box?.setMembers(others);

@@ -13,6 +13,9 @@ import type { Pause, Track } from '../wire.ts';
 /** Who is behind a participant of a way; `null`: nobody that we know of. */
 export type Resolve = (participant: RemoteParticipant) => { readonly id: string; readonly name: string } | null;
 
+/** What a focus says about the name of one whom no member event names is worth nothing. */
+const UNKNOWN = 'Unknown';
+
 interface Feed {
   readonly way: Way;
   readonly track: Track;
@@ -43,6 +46,8 @@ export class Merge extends Emitter<MergeEvents> {
   /** By the id that the page sees: owner and source. */
   readonly #shown = new Map<string, Shown>();
   readonly #wishes = new Map<string, Wish>();
+  /** Each way tells of those that it hears. */
+  readonly #speakers = new Map<string, { participant: string; level: number }[]>();
   /** By way and track, whoever they belong to: that may become known only later. */
   #feeds = new Map<string, Feed>();
   /** Members without any medium are shown as well. */
@@ -73,7 +78,10 @@ export class Merge extends Emitter<MergeEvents> {
       view.on('encryption', ({ track, state }) => this.#feed(way, track, (feed) => (feed.state = state))),
       view.on('paused', ({ track, paused, rid }) => this.#feed(way, track, (feed) => (feed.paused = { paused, rid }))),
       view.on('warning', (warning) => this.emit('warning', warning)),
-      view.on('speakers', (speakers) => this.emit('speakers', speakers.map(({ participant, level }) => ({ participant: this.#ownerOf(way, participant), level })))),
+      view.on('speakers', (speakers) => {
+        this.#speakers.set(name, speakers.map(({ participant, level }) => ({ participant: this.#ownerOf(way, participant), level })));
+        this.emit('speakers', [...this.#speakers.values()].flat().sort((one, other) => one.level - other.level));
+      }),
     );
     this.refresh();
   }
@@ -83,6 +91,7 @@ export class Merge extends Emitter<MergeEvents> {
     if (!way) return;
     for (const stop of way.stops) stop();
     this.#ways.delete(name);
+    this.#speakers.delete(name);
     this.refresh();
   }
 
@@ -224,7 +233,7 @@ export class Merge extends Emitter<MergeEvents> {
   }
 
   #owner(way: Way, participant: RemoteParticipant): { id: string; name: string } {
-    return this.#resolve(participant) ?? { id: `?${way.name}/${participant.id}`, name: participant.name };
+    return this.#resolve(participant) ?? { id: `?${way.name}/${participant.id}`, name: UNKNOWN };
   }
 
   #ownerOf(way: Way, participant: string): string {

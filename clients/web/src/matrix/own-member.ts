@@ -46,6 +46,10 @@ export class OwnMember {
     this.will = new LastWill({ homeserver, clock, room, type: LEGACY_TYPE, stateKey: this.#key, content: { leave_reason: 'delayed_leave' }, lost: () => void this.#say().catch(() => undefined) });
   }
 
+  get stateKey(): string {
+    return this.#key;
+  }
+
   get memberId(): string {
     return this.#options.memberId;
   }

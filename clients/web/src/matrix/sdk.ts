@@ -19,7 +19,7 @@ import {
 } from 'matrix-js-sdk';
 import { logger } from 'matrix-js-sdk/lib/logger.js';
 import { HomeserverError, type Homeserver, type RawEvent, type Room, type ToDevice, type Trust } from './homeserver.ts';
-import { isObject, type Json } from './json.ts';
+import { isObject, objectAt, stringAt, type Json } from './json.ts';
 import type { Login } from './login.ts';
 
 /** A slow first sync of a large account. */
@@ -53,6 +53,7 @@ export class Sdk implements Homeserver {
     await initAsync(wasm);
     await client.initRustCrypto({ cryptoDatabasePrefix: `rust-sfu:${session.user}:${session.device}` });
     const sdk = new Sdk(client);
+    await sdk.#checkDevice();
     if (login.crossSign) await sdk.#crossSign();
     await sdk.#sync();
     return sdk;
@@ -122,6 +123,16 @@ export class Sdk implements Homeserver {
       this.client.on(ClientEvent.Sync, again);
       return () => this.client.off(ClientEvent.Sync, again);
     });
+  }
+
+  /** The keys of a device live in one browser. In another one this device could neither read nor be read. */
+  async #checkDevice(): Promise<void> {
+    const own = await this.client.getCrypto()?.getOwnDeviceKeys();
+    const answer = await this.request('POST', '/_matrix/client/v3/keys/query', { device_keys: { [this.user]: [this.device] } });
+    const devices = objectAt(objectAt(answer, 'device_keys') ?? {}, this.user);
+    const keys = objectAt(objectAt(devices ?? {}, this.device) ?? {}, 'keys');
+    const published = keys && stringAt(keys, `ed25519:${this.device}`);
+    if (published !== null && published !== own?.ed25519) throw new HomeserverError(403, 'ORG_RUST_SFU_DEVICE_ELSEWHERE', 'the device has other keys');
   }
 
   /** Of a fresh account only: it would be a nuisance to lose the identity of one that is used elsewhere. */

@@ -34,6 +34,10 @@ class FakeWay extends Emitter<CallEvents> implements MediaView {
     this.emit('encryption', { participant: participant.id, track: `${participant.id}-${source}`, state: 'ok' });
   }
 
+  speak(participant: string, level: number): void {
+    this.emit('speakers', [{ participant, level }]);
+  }
+
   want(track: string): void {
     this.wanted.push(track);
   }
@@ -119,6 +123,20 @@ test('somebody unknown stays apart until his membership comes', () => {
   merge.setMembers(new Map([['carol', 'Carol']]));
   const changed = ['stop ?focus/p9/microphone', 'removed ?focus/p9/microphone', 'left ?focus/p9', 'joined carol', 'added carol/microphone', 'play carol/microphone S'];
   assert.deepEqual(log.slice(3), changed, 'what came in before is not lost');
+});
+
+test('those who speak at several foci are told together, loudest first', () => {
+  const { merge } = setUp();
+  const [one, two] = [new FakeWay(), new FakeWay()];
+  merge.add('one', one);
+  merge.add('two', two);
+  one.put('p', 'id-a');
+  two.put('p', 'id-b');
+  const heard: string[] = [];
+  merge.on('speakers', (speakers) => void heard.push(speakers.map(({ participant }) => participant).join()));
+  one.speak('p', 40);
+  two.speak('p', 20);
+  assert.deepEqual(heard, ['alice', 'bob,alice']);
 });
 
 test('two people at two foci', () => {

@@ -29,6 +29,8 @@ export function matrixProblem(error: unknown): string {
       return 'This sign-in is no longer valid.';
     case 'M_FORBIDDEN':
       return 'The homeserver does not accept this user and password, or does not let you into the room.';
+    case 'ORG_RUST_SFU_DEVICE_ELSEWHERE':
+      return 'This sign-in belongs to another browser, which has its keys. Sign in with your password instead.';
     case 'M_LIMIT_EXCEEDED':
       return 'Too many attempts. Wait a little and try again.';
     case 'M_NOT_FOUND':
