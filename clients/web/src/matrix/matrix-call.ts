@@ -50,6 +50,10 @@ export interface MatrixCallEvents extends CallEvents {
 }
 
 const MEMBER_ID_BYTES = 12;
+/** A focus keeps a session without a socket for 30 s; so long one who left is no stranger. */
+const FORMER_MS = 40_000;
+/** Of those who left lately. */
+const FORMER_MAX = 1000;
 
 interface Focus {
   readonly name: string;
@@ -73,6 +77,8 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
   readonly #stops: (() => void)[] = [];
   /** Member by what a focus calls it. */
   #byIdentity = new Map<string, Membership>();
+  /** When those were seen to leave whom a focus may still show. */
+  readonly #former = new Map<string, number>();
   #encryption: MemberKeysClient | null = null;
   #ring: KeyRing | null = null;
   #box: KeyBox | null = null;
@@ -302,6 +308,7 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
     const overwritten = room.state(LEGACY_TYPE).some(({ stateKey, sender }) => stateKey === this.#own.stateKey && sender !== homeserver.user);
     this.#own.seen(overwritten ? null : own && { eventId: own.eventId, isOurs: own.memberId === this.#memberId, sentAt: own.sentAt });
     const identities = await Promise.all(others.map((member) => participantIdentity(member.user, member.memberId)));
+    this.#rememberFormer(new Set(identities));
     this.#byIdentity = new Map(others.map((member, index) => [identities[index] ?? '', member]));
     await this.#box?.setMembers(others);
     this.#ring?.setMembers(others);
@@ -413,8 +420,20 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
 
   // --- state
 
-  #resolve(participant: RemoteParticipant): { id: string; name: string } | null {
-    const member = this.#byIdentity.get(participant.identity ?? '');
+  #rememberFormer(present: ReadonlySet<string>): void {
+    const { clock } = this.#session.options;
+    const now = clock.now();
+    for (const [identity, at] of this.#former) if (present.has(identity) || now - at >= FORMER_MS) this.#former.delete(identity);
+    for (const identity of this.#byIdentity.keys()) {
+      if (present.has(identity) || this.#former.size >= FORMER_MAX) continue;
+      this.#former.set(identity, now);
+      clock.after(FORMER_MS, () => this.#update());
+    }
+  }
+
+  #resolve({ identity }: RemoteParticipant): { id: string; name: string } | 'hidden' | null {
+    const member = this.#byIdentity.get(identity ?? '');
+    if (!member && this.#former.has(identity ?? '')) return 'hidden';
     return member ? { id: keyOf(member), name: this.#session.options.room.displayName(member.user) } : null;
   }
 

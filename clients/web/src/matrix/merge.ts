@@ -10,8 +10,8 @@ import type { RemoteParticipant } from '../roster.ts';
 import type { Wish } from '../subscriptions.ts';
 import type { Pause, Track } from '../wire.ts';
 
-/** Who is behind a participant of a way; `null`: nobody that we know of. */
-export type Resolve = (participant: RemoteParticipant) => { readonly id: string; readonly name: string } | null;
+/** Who is behind a participant of a way; `null`: nobody that we know of; `hidden`: somebody who is not to be shown. */
+export type Resolve = (participant: RemoteParticipant) => { readonly id: string; readonly name: string } | 'hidden' | null;
 
 /** What a focus says about the name of one whom no member event names is worth nothing. */
 const UNKNOWN = 'Unknown';
@@ -129,14 +129,19 @@ export class Merge extends Emitter<MergeEvents> {
     for (const way of this.#ways.values()) {
       for (const participant of way.view.participants.values()) {
         const owner = this.#owner(way, participant);
-        const found = person(owner.id, owner.name);
-        found.identity = participant.identity;
-        found.quality = participant.quality ?? found.quality;
+        const found = owner && person(owner.id, owner.name);
+        if (found) {
+          found.identity = participant.identity;
+          found.quality = participant.quality ?? found.quality;
+        }
         for (const track of participant.tracks.values()) {
-          const id = `${owner.id}/${track.source}`;
-          const known = this.#feeds.get(key(way, track.track));
+          const name = key(way, track.track);
+          const known = this.#feeds.get(name);
           const feed: Feed = known ? Object.assign(known, { track, participant }) : { way, track, participant, media: null, state: null, paused: null };
-          feeds.set(key(way, track.track), feed);
+          // Also of those who are not shown now: they may be again.
+          feeds.set(name, feed);
+          if (!owner || !found) continue;
+          const id = `${owner.id}/${track.source}`;
           found.tracks.set(id, [...(found.tracks.get(id) ?? []), feed]);
         }
       }
@@ -212,16 +217,16 @@ export class Merge extends Emitter<MergeEvents> {
   }
 
   #feed(way: Way, track: string, change: (feed: Feed) => void): void {
+    const feed = this.#feeds.get(key(way, track));
+    if (!feed) return;
+    const before = { media: feed.media, state: feed.state, paused: feed.paused };
+    change(feed);
     for (const [id, shown] of this.#shown) {
-      const feed = shown.feeds.get(key(way, track));
-      if (!feed) continue;
-      const before = { media: feed.media, state: feed.state, paused: feed.paused };
-      change(feed);
+      if (shown.feeds.get(key(way, track)) !== feed) continue;
       const wasActive = shown.active === feed;
       this.#choose(id, shown);
-      if (!wasActive || shown.active !== feed) return;
       const participant = this.#participants.get(shown.owner);
-      if (!participant) return;
+      if (!wasActive || shown.active !== feed || !participant) return;
       if (feed.media !== before.media) {
         if (feed.media) this.emit('media', { participant, track: { ...feed.track, track: id }, media: feed.media });
         else this.emit('media-ended', { track: id });
@@ -232,13 +237,14 @@ export class Merge extends Emitter<MergeEvents> {
     }
   }
 
-  #owner(way: Way, participant: RemoteParticipant): { id: string; name: string } {
-    return this.#resolve(participant) ?? { id: `?${way.name}/${participant.id}`, name: UNKNOWN };
+  #owner(way: Way, participant: RemoteParticipant): { id: string; name: string } | null {
+    const owner = this.#resolve(participant);
+    return owner === 'hidden' ? null : owner ?? { id: `?${way.name}/${participant.id}`, name: UNKNOWN };
   }
 
   #ownerOf(way: Way, participant: string): string {
     const found = way.view.participants.get(participant);
-    return found ? this.#owner(way, found).id : participant;
+    return (found && this.#owner(way, found)?.id) ?? participant;
   }
 }
 

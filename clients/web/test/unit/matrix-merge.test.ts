@@ -47,6 +47,7 @@ function setUp(): { merge: Merge; log: string[]; names: Map<string, string> } {
   const names = new Map([['id-a', 'alice'], ['id-b', 'bob']]);
   const merge = new Merge(({ identity }) => {
     const name = names.get(identity ?? '');
+    if (name === 'hidden') return 'hidden';
     return name === undefined ? null : { id: name, name };
   });
   const log: string[] = [];
@@ -137,6 +138,23 @@ test('those who speak at several foci are told together, loudest first', () => {
   one.speak('p', 40);
   two.speak('p', 20);
   assert.deepEqual(heard, ['alice', 'bob,alice']);
+});
+
+test('one who has just left is not shown, though the focus still has him', () => {
+  const { merge, log, names } = setUp();
+  const focus = new FakeWay();
+  merge.add('focus', focus);
+  const alice = focus.put('p', 'id-a', 'camera');
+  names.set('id-a', 'hidden');
+  merge.refresh();
+  focus.media(alice, 'camera', 'H');
+  assert.deepEqual(log, ['joined alice', 'added alice/camera', 'removed alice/camera', 'left alice']);
+  names.set('id-a', 'alice');
+  merge.refresh();
+  assert.deepEqual(log.slice(4), ['joined alice', 'added alice/camera', 'play alice/camera H'], 'back, with what came in meanwhile');
+  names.delete('id-a');
+  merge.refresh();
+  assert.ok(log.includes('joined ?focus/p'), 'one who stays is a stranger');
 });
 
 test('two people at two foci', () => {
