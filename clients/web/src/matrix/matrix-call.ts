@@ -25,6 +25,7 @@ import { Merge } from './merge.ts';
 import { Mesh } from './mesh.ts';
 import { MeshPeer } from './mesh-peer.ts';
 import { OwnMember } from './own-member.ts';
+import { plays } from './plays.ts';
 import type { RoomSession } from './room-session.ts';
 import { isSameFocus, type RustSfu, type Transport } from './transport.ts';
 import { distinctFoci, nameOf, reach, topology, type Reach } from './ways.ts';
@@ -96,10 +97,11 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
     this.#session = options.session;
     const { homeserver, room, slot, clock, wallClock } = options.session.options;
     this.#own = new OwnMember({ homeserver, clock, room: room.id, roomVersion: options.roomVersion, slot, memberId: this.#memberId, intent: options.intent, wallClock });
-    this.#merge = new Merge((participant) => this.#resolve(participant));
+    this.#merge = new Merge((participant) => this.#resolve(participant), plays);
     const forward = ['participant-joined', 'participant-updated', 'participant-left', 'track-added', 'track-changed', 'track-removed', 'media', 'media-ended', 'paused', 'speakers', 'encryption', 'warning'] as const;
     for (const type of forward) this.#merge.on(type, (event) => this.emit(type, event as never));
     this.#merge.on('encryption', () => this.#checkChangedOver());
+    this.#merge.on('changed-over', () => this.#checkChangedOver());
   }
 
   // --- as a page sees it

@@ -23,6 +23,8 @@ interface Feed {
   media: MediaStreamTrack | null;
   state: EncryptionState | null;
   paused: { paused: Pause | null; rid: string | null } | null;
+  /** The medium that was really played, out of sight. */
+  proven: MediaStreamTrack | null;
 }
 
 interface Shown {
@@ -37,7 +39,7 @@ interface Way {
   readonly stops: (() => void)[];
 }
 
-export type MergeEvents = Pick<CallEvents, 'participant-joined' | 'participant-updated' | 'participant-left' | 'track-added' | 'track-changed' | 'track-removed' | 'media' | 'media-ended' | 'paused' | 'speakers' | 'encryption' | 'quality' | 'warning'>;
+export type MergeEvents = { 'changed-over': undefined } & Pick<CallEvents, 'participant-joined' | 'participant-updated' | 'participant-left' | 'track-added' | 'track-changed' | 'track-removed' | 'media' | 'media-ended' | 'paused' | 'speakers' | 'encryption' | 'quality' | 'warning'>;
 
 export class Merge extends Emitter<MergeEvents> {
   readonly #resolve: Resolve;
@@ -53,9 +55,13 @@ export class Merge extends Emitter<MergeEvents> {
   /** Members without any medium are shown as well. */
   #members = new Map<string, string>();
 
-  constructor(resolve: Resolve) {
+  /** Resolves once a medium plays: that frames were opened does not say that there was a key frame among them. */
+  readonly #plays: (media: MediaStreamTrack) => Promise<void>;
+
+  constructor(resolve: Resolve, plays: (media: MediaStreamTrack) => Promise<void>) {
     super();
     this.#resolve = resolve;
+    this.#plays = plays;
   }
 
   get participants(): ReadonlyMap<string, RemoteParticipant> {
@@ -137,7 +143,7 @@ export class Merge extends Emitter<MergeEvents> {
         for (const track of participant.tracks.values()) {
           const name = key(way, track.track);
           const known = this.#feeds.get(name);
-          const feed: Feed = known ? Object.assign(known, { track, participant }) : { way, track, participant, media: null, state: null, paused: null };
+          const feed: Feed = known ? Object.assign(known, { track, participant }) : { way, track, participant, media: null, state: null, paused: null, proven: null };
           // Also of those who are not shown now: they may be again.
           feeds.set(name, feed);
           if (!owner || !found) continue;
@@ -206,7 +212,9 @@ export class Merge extends Emitter<MergeEvents> {
     const live = feeds.filter((feed) => feed.media && feed.state === 'ok');
     const held = before && feeds.includes(before) && before.media ? before : null;
     // Of several that deliver, the one of the way that was added last: that is where the call is going.
-    const next = live.at(-1) ?? held ?? feeds.find((feed) => feed.media) ?? feeds[0] ?? null;
+    const best = live.at(-1) ?? null;
+    if (best && held && held !== best && held.state === 'ok' && best.proven !== best.media) return this.#prove(id, best);
+    const next = best ?? held ?? feeds.find((feed) => feed.media) ?? feeds[0] ?? null;
     shown.active = next;
     const participant = this.#participants.get(shown.owner);
     if (!participant || next === null || next === before) return;
@@ -214,6 +222,17 @@ export class Merge extends Emitter<MergeEvents> {
     else if (before?.media) this.emit('media-ended', { track: id });
     if (next.state) this.emit('encryption', { participant: participant.id, track: id, state: next.state });
     if (next.paused) this.emit('paused', { track: id, ...next.paused });
+  }
+
+  #prove(id: string, feed: Feed): void {
+    const { media } = feed;
+    if (!media) return;
+    void this.#plays(media).then(() => {
+      feed.proven = media;
+      const shown = this.#shown.get(id);
+      if (shown) this.#choose(id, shown);
+      this.emit('changed-over', undefined);
+    });
   }
 
   #feed(way: Way, track: string, change: (feed: Feed) => void): void {

@@ -121,6 +121,7 @@ export class Mesh extends Emitter<MeshEvents> {
     this.#growing = null;
     this.#member = null;
     this.#session = null;
+    this.#settled = { we: false, they: false };
     const peer = this.#peer;
     this.#peer = null;
     if (!peer) return;

@@ -110,6 +110,14 @@ export class Tile {
   play(id: string, track: MediaStreamTrack | null): void {
     const element = this.#media.get(id)?.element;
     if (!element) return;
+    const playing = element.srcObject instanceof MediaStream ? element.srcObject : null;
+    if (track && playing) {
+      // In the same stream, so that the picture stands until the next one comes.
+      const before = playing.getTracks();
+      playing.addTrack(track);
+      for (const old of before) if (old !== track) playing.removeTrack(old);
+      return;
+    }
     element.srcObject = track && new MediaStream([track]);
     if (!track) this.root.classList.remove('playing');
     else element.play().catch(() => element.dispatchEvent(new Event('play-refused', { bubbles: true })));

@@ -6,6 +6,7 @@ import { Emitter } from '../../src/emitter.ts';
 import { Merge } from '../../src/matrix/merge.ts';
 import type { RemoteParticipant } from '../../src/roster.ts';
 import type { Track } from '../../src/wire.ts';
+import { settle } from './matrix-helpers.ts';
 
 class FakeWay extends Emitter<CallEvents> implements MediaView {
   readonly participants = new Map<string, RemoteParticipant>();
@@ -43,13 +44,14 @@ class FakeWay extends Emitter<CallEvents> implements MediaView {
   }
 }
 
-function setUp(): { merge: Merge; log: string[]; names: Map<string, string> } {
+function setUp(): { merge: Merge; log: string[]; names: Map<string, string>; playing: (() => void)[] } {
+  const playing: (() => void)[] = [];
   const names = new Map([['id-a', 'alice'], ['id-b', 'bob']]);
   const merge = new Merge(({ identity }) => {
     const name = names.get(identity ?? '');
     if (name === 'hidden') return 'hidden';
     return name === undefined ? null : { id: name, name };
-  });
+  }, () => new Promise((resolve) => void playing.push(resolve)));
   const log: string[] = [];
   merge.on('participant-joined', ({ id }) => void log.push(`joined ${id}`));
   merge.on('participant-left', ({ participant }) => void log.push(`left ${participant.id}`));
@@ -57,7 +59,7 @@ function setUp(): { merge: Merge; log: string[]; names: Map<string, string> } {
   merge.on('track-removed', ({ track }) => void log.push(`removed ${track.track}`));
   merge.on('media', ({ track, media }) => void log.push(`play ${track.track} ${String(media)}`));
   merge.on('media-ended', ({ track }) => void log.push(`stop ${track}`));
-  return { merge, log, names };
+  return { merge, log, names, playing };
 }
 
 test('members are shown before, and without, any medium', () => {
@@ -73,8 +75,8 @@ test('members are shown before, and without, any medium', () => {
   assert.deepEqual(log.slice(3), ['left alice']);
 });
 
-test('what is shown changes over only when the other way has opened frames', () => {
-  const { merge, log } = setUp();
+test('what is shown changes over only when the other way has opened frames that play', async () => {
+  const { merge, log, playing } = setUp();
   const [mesh, focus] = [new FakeWay(), new FakeWay()];
   merge.add('mesh', mesh);
   const direct = mesh.put('d', 'id-a', 'camera');
@@ -87,6 +89,9 @@ test('what is shown changes over only when the other way has opened frames', () 
   focus.media(forwarded, 'camera', 'F');
   assert.equal(merge.shownOver('alice/camera'), 'mesh');
   focus.opened(forwarded, 'camera');
+  assert.equal(merge.shownOver('alice/camera'), 'mesh', 'opened, but perhaps no key frame');
+  playing[0]?.();
+  await settle();
   assert.equal(merge.shownOver('alice/camera'), 'focus');
   merge.remove('mesh');
   assert.deepEqual(log, ['joined alice', 'added alice/camera', 'play alice/camera M', 'play alice/camera F'], 'nothing was taken away between');
