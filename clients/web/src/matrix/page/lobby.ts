@@ -22,6 +22,7 @@ export function matrixLobby(session: RoomSession, devices: Devices): Promise<voi
   const dot = create('span', { class: 'dot', 'aria-hidden': 'true' });
   const text = create('span', {});
   const line = create('p', { class: 'lobby-members', role: 'status' }, dot, text);
+  document.querySelector('.lobby-members')?.remove();
   byId('join').before(line);
   const render = (): void => {
     const names = [...new Set(session.members.map(({ user }) => room.displayName(user)))];

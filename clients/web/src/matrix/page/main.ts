@@ -2,6 +2,7 @@
 
 import { MatrixCall } from '../matrix-call.ts';
 import { discover, fetchWellKnown } from '../discovery.ts';
+import type { Room } from '../homeserver.ts';
 import { parseMatrixRoute, type Login, type MatrixRoute } from '../login.ts';
 import { DEFAULT_SLOT } from '../membership.ts';
 import { RoomSession } from '../room-session.ts';
@@ -84,30 +85,37 @@ async function enter(login: Login, roomName: string, route: MatrixRoute, media: 
     const sdk = await Sdk.start(login, WASM_FILE);
     byId('matrix-wait-text').textContent = 'Looking into the room…';
     const room = await sdk.room(roomName);
-    const transports = await discover({ homeserver: sdk, wellKnown: () => fetchWellKnown([`https://${sdk.serverName}`, login.homeserver]), configured: [] });
-    const session = new RoomSession({ homeserver: sdk, room, slot: DEFAULT_SLOT, clock: realClock, wallClock: () => Date.now(), trust: (user, device) => sdk.trust(user, device) });
     document.title = `${room.name} – call`;
-    if (route.join) await Promise.race([media.devices.openBoth(), new Promise((resolve) => setTimeout(resolve, DEVICES_MS))]);
-    else await matrixLobby(session, media.devices);
-    const call = new MatrixCall({
-      session,
-      roomVersion: room.version,
-      transports,
-      worker: () => new Worker(WORKER_FILE),
-      codec: media.codec,
-      simulcast: media.simulcast,
-      mesh: route.mesh,
-      delegate: route.delegate,
-      intent: 'video',
-    });
-    inCall(call, session, media.devices);
+    await visit({ sdk, room, route, media, homeserver: login.homeserver }, route.join);
   } catch (error) {
     console.warn('could not enter', error);
     askLogin(route, media, matrixProblem(error));
   }
 }
 
-function inCall(call: MatrixCall, session: RoomSession, devices: Devices): void {
+/** All that outlives a call. */
+interface Visit {
+  readonly sdk: Sdk;
+  readonly room: Room;
+  readonly route: MatrixRoute;
+  readonly media: Media;
+  readonly homeserver: string;
+}
+
+async function visit(visitor: Visit, joinAtOnce: boolean): Promise<void> {
+  const { sdk, room, route, media, homeserver } = visitor;
+  const transports = await discover({ homeserver: sdk, wellKnown: () => fetchWellKnown([`https://${sdk.serverName}`, homeserver]), configured: [] });
+  const session = new RoomSession({ homeserver: sdk, room, slot: DEFAULT_SLOT, clock: realClock, wallClock: () => Date.now(), trust: (user, device) => sdk.trust(user, device) });
+  if (joinAtOnce) await Promise.race([media.devices.openBoth(), new Promise((resolve) => setTimeout(resolve, DEVICES_MS))]);
+  else await matrixLobby(session, media.devices);
+  const { codec, simulcast } = media;
+  const { mesh, delegate } = route;
+  const call = new MatrixCall({ session, roomVersion: room.version, transports, worker: () => new Worker(WORKER_FILE), codec, simulcast, mesh, delegate, intent: 'video' });
+  inCall(call, session, visitor);
+}
+
+function inCall(call: MatrixCall, session: RoomSession, visitor: Visit): void {
+  const { devices } = visitor.media;
   const { room, homeserver } = session.options;
   window.sfuMatrixCall = call;
   show('call');
@@ -131,6 +139,8 @@ function inCall(call: MatrixCall, session: RoomSession, devices: Devices): void 
     for (const stop of stops) stop();
     session.close();
     ended(error);
+    // The login is not in the address any more, so that the page must not be loaded again for this.
+    byId('again').onclick = () => void visit(visitor, false).catch((problem: unknown) => askLogin(visitor.route, visitor.media, matrixProblem(problem)));
   });
   call.join().catch(() => undefined);
 }
