@@ -101,6 +101,7 @@ impl Node {
         let minter = auth::minter(&config)?;
         let fetch = matrix::fetcher(&config)?;
         let homeservers = matrix::homeservers(&config, &fetch)?;
+        let wills = matrix::wills(&config, &fetch, &store, saved.delegations)?;
         let tls = tls::acceptor(&config.tls)?;
         let is_tls = tls.is_some();
         let (http, http_address) = listen("http.listen", config.http.listen).await?;
@@ -183,6 +184,9 @@ impl Node {
             let watch = WatchTask::new(homeservers, orders, store.clone(), watch_counts);
             tokio::spawn(watch.run(attendance, hint_inlet))
         });
+        if let Some(wills) = wills {
+            task.looks_after(wills);
+        }
         let control_task = tokio::spawn(task.run(inlets));
         let (stop, stopped) = watch::channel(false);
         let refused = metrics.http_refused.clone();
@@ -330,6 +334,11 @@ fn say_who_is_let_in(config: &Config, http: SocketAddr, gate: Option<&Gate>) {
         if config.matrix.open {
             warn!(
                 "matrix.open: WHOEVER KNOWS THE ID OF A ROOM IS LET INTO ITS CALLS where nobody can tell who is in it"
+            );
+        }
+        if config.state.dir.is_none() {
+            warn!(
+                "no state.dir: after a restart, removed participants can come back, and leaves that were delegated are late"
             );
         }
         if config.state.dir.is_none() && config.auth.signing_key_file.is_none() {

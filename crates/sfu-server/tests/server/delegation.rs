@@ -136,8 +136,7 @@ impl World {
         config.matrix.public_url = Some("https://sfu.example".into());
         let (server_name, url) = ("hs.example".to_owned(), hs.url.clone());
         config.matrix.homeservers = vec![HomeserverConfig { server_name, url, ..HomeserverConfig::default() }];
-        config.delegation =
-            Timing { loss: LOSS, grace: GRACE, delay_min: Duration::from_secs(1), ..Timing::default() };
+        config.delegation = Timing { loss: LOSS, grace: GRACE, delay_min: Duration::from_secs(1), ..Timing::default() };
         Self { hs, dir, config }
     }
 
