@@ -18,11 +18,7 @@ use std::sync::Arc;
 use fetch::{FetchError, Fetcher, Policy};
 use homeserver::{Homeservers, TokenFileError};
 
-use wills::Wills;
-
 use crate::config::{Config, MatrixMode};
-use crate::random::OsError;
-use crate::store::{self, Store};
 
 #[derive(Debug, thiserror::Error)]
 pub enum MatrixError {
@@ -40,20 +36,6 @@ pub(crate) fn fetcher(config: &Config) -> Result<Arc<Fetcher>, MatrixError> {
     let homeservers: BTreeMap<_, _> = urls.collect();
     let policy = Policy { homeservers, allow_private: matrix.allow_private.clone(), ca_file: matrix.ca_file.clone() };
     Ok(Arc::new(Fetcher::new(policy)?))
-}
-
-/// What looks after members' leave events, if there are homeservers to do that at.
-pub(crate) fn wills(
-    config: &Config,
-    fetch: &Arc<Fetcher>,
-    store: &Store,
-    saved: Vec<store::Delegation>,
-) -> Result<Option<Wills>, OsError> {
-    let servers: Vec<_> = config.matrix.homeservers.iter().map(|h| h.server_name.clone()).collect();
-    if config.matrix.mode == MatrixMode::Off || servers.is_empty() {
-        return Ok(None);
-    }
-    Wills::new(servers, config.delegation.clone(), fetch.clone(), store.clone(), saved).map(Some)
 }
 
 /// The homeservers, if Matrix users are let in.

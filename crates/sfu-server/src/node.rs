@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use focus_control::{Control, ControlBounds, ControlConfig};
-use focus_matrix::delegation::Timing;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
@@ -101,7 +100,6 @@ impl Node {
         let minter = auth::minter(&config)?;
         let fetch = matrix::fetcher(&config)?;
         let homeservers = matrix::homeservers(&config, &fetch)?;
-        let wills = matrix::wills(&config, &fetch, &store, saved.delegations)?;
         let tls = tls::acceptor(&config.tls)?;
         let is_tls = tls.is_some();
         let (http, http_address) = listen("http.listen", config.http.listen).await?;
@@ -175,7 +173,8 @@ impl Node {
         let mut task = ControlTask::new(control, workers.handles.clone(), metrics.clone(), control_stats);
         if let Some(homeservers) = &homeservers {
             let servers = homeservers.names().map(ToString::to_string);
-            let wills = Wills::new(servers, Timing::default(), fetch.clone(), store.clone(), saved.delegations)?;
+            let timing = config.delegation.clone();
+            let wills = Wills::new(servers, timing, fetch.clone(), store.clone(), saved.delegations)?;
             task.looks_after(wills);
         }
         let watch_task = homeservers.map(|homeservers| {
@@ -184,9 +183,6 @@ impl Node {
             let watch = WatchTask::new(homeservers, orders, store.clone(), watch_counts);
             tokio::spawn(watch.run(attendance, hint_inlet))
         });
-        if let Some(wills) = wills {
-            task.looks_after(wills);
-        }
         let control_task = tokio::spawn(task.run(inlets));
         let (stop, stopped) = watch::channel(false);
         let refused = metrics.http_refused.clone();
