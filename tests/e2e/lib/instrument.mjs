@@ -6,11 +6,27 @@ export function instrument() {
   const seen = 'video[data-participant], audio[data-participant]';
   const keyOf = (element) => `${element.dataset.participant}/${element.dataset.source}/${element.tagName.toLowerCase()}`;
 
+  /** All that the page made: in Matrix there may be several focuses, and peers. */
+  const connections = [];
+  window.RTCPeerConnection = new Proxy(window.RTCPeerConnection, {
+    construct(target, parameters) {
+      const connection = Reflect.construct(target, parameters);
+      connections.push(connection);
+      return connection;
+    },
+  });
+  const call = () => window.sfuCall ?? window.sfuMatrixCall;
+  const open = () => connections.filter(({ connectionState }) => connectionState !== 'closed');
+
   /** inbound-rtp by the id of the track that it feeds. A slot that had several SSRCs counts as one. */
   async function inbound() {
-    const report = await window.sfuCall?.peerConnection?.getStats();
     const byTrack = new Map();
-    for (const entry of report?.values() ?? []) {
+    for (const report of await Promise.all(open().map((connection) => connection.getStats()))) addInbound(report, byTrack);
+    return byTrack;
+  }
+
+  function addInbound(report, byTrack) {
+    for (const entry of report.values()) {
       if (entry.type !== 'inbound-rtp') continue;
       const sum = byTrack.get(entry.trackIdentifier) ?? { decoded: 0, keyFrames: 0, freezes: 0, energy: 0, samples: 0, concealed: 0, packets: 0, lost: 0, nacks: 0, again: 0, plis: 0, playout: null, codec: null };
       sum.decoded += entry.framesDecoded ?? 0;
@@ -28,7 +44,6 @@ export function instrument() {
       sum.codec = report.get(entry.codecId)?.mimeType ?? sum.codec;
       byTrack.set(entry.trackIdentifier, sum);
     }
-    return byTrack;
   }
 
   const looks = new WeakMap();
@@ -100,10 +115,12 @@ export function instrument() {
       const value = own ? progress(element, own) : 0;
       const known = watched.get(key);
       if (!known) {
-        watched.set(key, { first: value, value, changedAt: now, longestMs: 0, gone: false, paused: false });
+        watched.set(key, { grown: 0, value, changedAt: now, longestMs: 0, gone: false, paused: false });
         continue;
       }
       known.paused ||= element.closest('.starved') !== null;
+      // Less than before: the element shows another track now, which counts from its own beginning.
+      known.grown += value < known.value ? value : value - known.value;
       if (known.gone || value !== known.value) {
         known.changedAt = now;
         known.value = value;
@@ -117,8 +134,8 @@ export function instrument() {
 
   window.e2e = {
     media,
-    state: () => window.sfuCall?.state ?? null,
-    participants: () => [...(window.sfuCall?.participants.values() ?? [])].map(({ name }) => name).sort(),
+    state: () => call()?.state ?? null,
+    participants: () => [...(call()?.participants.values() ?? [])].map(({ name }) => name).sort(),
     text: (selector) => document.querySelector(selector)?.textContent?.trim() ?? null,
     shown: (selector) => document.querySelector(selector)?.checkVisibility() ?? false,
     click: (selector) => document.querySelector(selector).click(),
@@ -140,7 +157,7 @@ export function instrument() {
     /** `{ tracks: { "name/source/kind": longest standstill in ms … }, longestGapMs: how long the page itself did not get to look }`. */
     watched: () => ({
       longestGapMs: Math.round(longestGapMs),
-      tracks: Object.fromEntries([...watched].map(([key, { first, value, longestMs, gone, paused }]) => [key, { longestMs: Math.round(longestMs), grown: value - first, gone, paused }])),
+      tracks: Object.fromEntries([...watched].map(([key, { grown, longestMs, gone, paused }]) => [key, { longestMs: Math.round(longestMs), grown, gone, paused }])),
     }),
 
     /** Our own sending side, per encoding. */
@@ -149,6 +166,14 @@ export function instrument() {
       return [...report.values()]
         .filter(({ type }) => type === 'outbound-rtp')
         .map(({ kind, rid, frameWidth, frameHeight, framesEncoded, packetsSent, bytesSent, qualityLimitationReason }) => ({ kind, rid, frameWidth, frameHeight, framesEncoded, packetsSent, bytesSent, qualityLimitationReason }));
+    },
+
+    /** How many connections are open, and RTP packets that came in over all of them: how silence is measured. */
+    async traffic() {
+      let received = 0;
+      const reports = await Promise.all(open().map((connection) => connection.getStats()));
+      for (const report of reports) for (const { type, packetsReceived } of report.values()) if (type === 'inbound-rtp') received += packetsReceived ?? 0;
+      return { connections: reports.length, received };
     },
 
     /** The candidate pair in use. */

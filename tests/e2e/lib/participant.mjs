@@ -48,6 +48,7 @@ export async function openParticipant(browser, name, { init = null, initArgument
       return tab.goto(url);
     },
     resize: tab.resize,
+    crash: tab.crash,
     close: tab.close,
     media: () => tab.evaluate(() => window.e2e.media()),
     state: () => tab.evaluate(() => window.e2e.state()),
@@ -58,6 +59,7 @@ export async function openParticipant(browser, name, { init = null, initArgument
     watch: () => tab.evaluate(() => window.e2e.watch()),
     watched: () => tab.evaluate(() => window.e2e.watched()),
     sent: () => tab.evaluate(() => window.e2e.sent()),
+    traffic: () => tab.evaluate(() => window.e2e.traffic()),
     path: () => tab.evaluate(() => window.e2e.path()),
     screenshot(file) {
       mkdirSync(OUTPUT, { recursive: true });

@@ -12,6 +12,10 @@ function copyFrames(channelName) {
   const channel = new BroadcastChannel(channelName);
   const { get } = Object.getOwnPropertyDescriptor(RTCTransformEvent.prototype, 'transformer');
   const wrapped = new WeakMap();
+  // Keys that members give each other (in Matrix). A shared secret is not copied.
+  addEventListener('message', ({ data }) => {
+    if (data?.type === 'own-key' || data?.type === 'member-key') channel.postMessage({ owner: data.owner ?? null, index: data.index, key: data.key });
+  });
   Object.defineProperty(RTCTransformEvent.prototype, 'transformer', {
     get() {
       const real = get.call(this);
@@ -31,12 +35,14 @@ function copyFrames(channelName) {
   });
 }
 
-/** Runs in the page: collects what the workers copied. `window.e2eFrames` holds at most this many. */
+/** Runs in the page: collects what the workers copied. */
 function collect({ channelName, clearWorker }) {
   const FRAMES_MAX = 2000;
   window.e2eFrames = [];
+  window.e2eKeys = [];
   new BroadcastChannel(channelName).onmessage = ({ data }) => {
-    if (window.e2eFrames.length < FRAMES_MAX) window.e2eFrames.push(data);
+    if (data.key) window.e2eKeys.push(data);
+    else if (window.e2eFrames.length < FRAMES_MAX) window.e2eFrames.push(data);
   };
   if (!clearWorker) return;
   const worker = new Worker(URL.createObjectURL(new Blob([clearWorker], { type: 'text/javascript' })));
@@ -73,6 +79,15 @@ export async function recorded(participant) {
   );
   return frames.map(({ base64, ...rest }) => ({ ...rest, bytes: Buffer.from(base64, 'base64') }));
 }
+
+/** The keys of the others that a page was given: `[{ owner, index, key }]`. */
+export async function recordedKeys(participant) {
+  const keys = await participant.evaluate(() => window.e2eKeys.map(({ owner, index, key }) => ({ owner, index, key: [...key] })));
+  return keys.filter(({ owner }) => owner !== null).map(({ key, ...rest }) => ({ ...rest, key: Buffer.from(key) }));
+}
+
+/** Forgets the frames of before. */
+export const recordAnew = (participant) => participant.evaluate(() => void (window.e2eFrames.length = 0));
 
 /**
  * Where a run of `RUN` bytes of `known` appears in one of `heaps`: the number of such places.

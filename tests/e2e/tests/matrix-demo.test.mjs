@@ -2,12 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { request } from '../lib/matrix/client.mjs';
-import { need, ROOT } from '../lib/need.mjs';
+import { need, ROOT, SERVER } from '../lib/need.mjs';
 import { until } from '../lib/wait.mjs';
 
 const END_MS = 15_000;
@@ -24,9 +24,9 @@ function processesIn(folder) {
   });
 }
 
-function startDemo(t) {
+function startDemo(t, env = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'demo-matrix-'));
-  const child = spawn(process.execPath, [join(ROOT, 'tools/demo-matrix.mjs')], { env: { ...process.env, TMPDIR: folder }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [join(ROOT, 'tools/demo-matrix.mjs')], { env: { ...process.env, TMPDIR: folder, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   t.after(async () => {
     child.kill('SIGTERM');
     await demo.isGone();
@@ -84,9 +84,12 @@ test('interrupted while it starts, and when a part of it cannot start, it leaves
   assert.deepEqual(await early.isGone(), { code: 0, signal: null }, early.output);
   nothingIsLeft(early.folder);
 
-  process.env.SFU_SERVER = '/bin/false';
-  t.after(() => delete process.env.SFU_SERVER);
-  const broken = startDemo(t);
+  // A focus that prints its registration and then does not start: by then both homeservers run.
+  const folder = mkdtempSync(join(tmpdir(), 'demo-matrix-broken-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const brokenServer = join(folder, 'sfu-server');
+  writeFileSync(brokenServer, `#!/bin/sh\n[ "$1" = matrix ] && exec ${SERVER} "$@"\nexit 1\n`, { mode: 0o755 });
+  const broken = startDemo(t, { SFU_SERVER: brokenServer });
   assert.deepEqual(await broken.isGone(), { code: 1, signal: null }, broken.output);
   assert.match(broken.output, /the focus ended/);
   nothingIsLeft(broken.folder);

@@ -3,7 +3,6 @@
 
 mod harness;
 
-mod delegation;
 mod draining;
 mod http;
 mod limits;

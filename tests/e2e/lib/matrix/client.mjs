@@ -106,6 +106,11 @@ export class MatrixUser {
     return this.call('PUT', `/v3/rooms/${at(room)}/state/${at(type)}/${at(key)}`, content, query);
   }
 
+  /** What the homeserver will send for the user unless it is told otherwise (MSC4140). */
+  async delayedEvents() {
+    return (await this.call('GET', '/unstable/org.matrix.msc4140/delayed_events')).delayed_events;
+  }
+
   openidToken() {
     return this.call('POST', `/v3/user/${at(this.id)}/openid/request_token`, {});
   }

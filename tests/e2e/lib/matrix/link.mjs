@@ -1,8 +1,12 @@
-// The address at which the call page takes a user into a room. All of it stands in the fragment, which no browser sends.
+// The address at which the call page takes a user into a room. The login stands in the fragment, which no browser sends.
 
-/** `words`: further ones that the page knows, such as `mesh: '1'`. The page joins by itself, and gives the new account cross-signing keys. */
-export function matrixLink(rig, user, room, words = {}) {
+/**
+ * `words`: further ones that the page knows, such as `mesh: '1'`. The page joins by itself, and gives the new account cross-signing
+ * keys. `query`: media options, as on the first page.
+ */
+export function matrixLink(rig, user, room, { words = {}, query = {} } = {}) {
   const url = new URL('/matrix', rig.focus.origin);
+  for (const [key, value] of Object.entries(query)) url.searchParams.set(key, value);
   const { homeserver, id, password } = user;
   url.hash = new URLSearchParams({ homeserver: homeserver.origin, user: id, password, room, join: '1', crosssign: '1', ...words }).toString();
   return url.href;

@@ -3,40 +3,14 @@
 
 import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { until } from '../wait.mjs';
 import { registerUser } from './client.mjs';
-import { focusAt, newSigningKey, transportOf } from './focus.mjs';
+import { prepareFocus } from './focus.mjs';
 import { freePorts } from './ports.mjs';
-import { makeCertificate, startSynapse } from './synapse.mjs';
-
-/** The part of the homeservers' path under which Synapse hands requests on (MSC4512). */
-const PROXY_PREFIX = 'rtc/livekit/rust_sfu';
-
-const token = () => randomBytes(32).toString('hex');
-
-/** The registration of the focus at one homeserver, as JSON, which is YAML, and the two tokens as the focus reads them. */
-async function register(folder, name, focusOrigin) {
-  const tokens = { as: token(), hs: token() };
-  const files = { registration: join(folder, `${name}.registration.json`), asTokenFile: join(folder, `${name}.as-token`), hsTokenFile: join(folder, `${name}.hs-token`) };
-  const registration = {
-    id: 'rust_sfu',
-    url: focusOrigin,
-    as_token: tokens.as,
-    hs_token: tokens.hs,
-    sender_localpart: '_rust_sfu',
-    rate_limited: false,
-    namespaces: {},
-    'io.element.msc4502.scopes': ['urn:matrix:client:io.element.msc4502:rooms:is_joined'],
-    'io.element.msc4512.proxy_prefix': PROXY_PREFIX,
-    'io.element.msc4512.proxy_url': focusOrigin,
-  };
-  await writeFile(files.registration, JSON.stringify(registration), { mode: 0o600 });
-  await writeFile(files.asTokenFile, `${tokens.as}\n`, { mode: 0o600 });
-  await writeFile(files.hsTokenFile, `${tokens.hs}\n`, { mode: 0o600 });
-  return files;
-}
+import { makeCertificate, startSynapse, synapseAt } from './synapse.mjs';
 
 /**
  * Starts all of it. `focusEnv`: single options of the focus. `onStep`: is told what is being done. If a part does not start,
@@ -59,47 +33,31 @@ export async function startRig({ focusEnv = {}, onStep = () => {} } = {}) {
   };
 
   try {
-    const [focusPort, metricsPort, ...ports] = await freePorts(6);
-    const homeserverPorts = [
-      { client: ports[0], federation: ports[1] },
-      { client: ports[2], federation: ports[3] },
-    ];
-    const signingKey = newSigningKey();
-    const transports = [transportOf(focusPort, signingKey.sfuId)];
-    const secrets = join(folder, 'secrets');
-    await mkdir(secrets, { mode: 0o700 });
+    const [port, metricsPort, ...ports] = await freePorts(6);
+    const places = [0, 2].map((at) => synapseAt({ client: ports[at], federation: ports[at + 1] }));
+    focus = await prepareFocus({ folder: join(folder, 'focus'), port, metricsPort, homeservers: places, env: focusEnv });
+
     onStep('two homeservers');
     const tls = await makeCertificate(folder);
     const started = await Promise.allSettled(
-      homeserverPorts.map(async (own, index) => {
-        const registration = await register(secrets, `hs${index + 1}`, `http://127.0.0.1:${focusPort}`);
-        const homeserver = await startSynapse({ folder: join(folder, `hs${index + 1}`), ports: own, tls, transports, registrations: [registration.registration] });
-        homeservers[index] = homeserver;
-        return registration;
+      places.map(async (place, index) => {
+        const { registration, transports } = focus.registered[index];
+        homeservers[index] = await startSynapse({ place, folder: join(folder, `hs${index + 1}`), tls, transports, registrations: [registration] });
       }),
     );
     const failed = started.find(({ status }) => status === 'rejected');
     if (failed) throw failed.reason;
 
     onStep('the focus');
-    focus = await focusAt({
-      folder: join(folder, 'focus'),
-      port: focusPort,
-      metricsPort,
-      signingKey,
-      homeservers: started.map(({ value: registration }, index) => ({ ...registration, serverName: homeservers[index].serverName, origin: homeservers[index].origin })),
-      env: focusEnv,
-    });
     await focus.start();
+    await until('the focus has heard from both homeservers', async () => Object.values(await focus.homeservers()).every((state) => state === 'up'), { describe: () => focus.homeservers() });
 
     return {
       folder,
       homeservers,
       focus,
-      transport: transports[0],
-      sfuId: signingKey.sfuId,
       /** A new user of a homeserver (0 or 1). */
-      user: (localpart, homeserver) => registerUser(homeservers[homeserver], localpart, token()),
+      user: (localpart, homeserver) => registerUser(homeservers[homeserver], localpart, randomBytes(24).toString('base64url')),
       /** An encrypted room of the first user, which all others have joined. */
       async room([owner, ...others], options = {}) {
         const room = await owner.createRoom({ ...options, invite: others });

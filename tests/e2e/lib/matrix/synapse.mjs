@@ -81,13 +81,15 @@ const logging = {
   disable_existing_loggers: false,
 };
 
+/** Where a homeserver will be, and what it is called. It need not run for others to be told. */
+export const synapseAt = (ports) => ({ ports, serverName: `localhost:${ports.federation}`, url: `http://${HOST}:${ports.client}` });
+
 /**
  * Writes the configuration and starts it. `transports`: what it announces; `registrations`: files of application services.
  * The homeserver answers when this returns. It can be stopped and started again with all that it knew.
  */
-export async function startSynapse({ folder, ports, tls, transports = [], registrations = [] }) {
-  const serverName = `localhost:${ports.federation}`;
-  const origin = `http://${HOST}:${ports.client}`;
+export async function startSynapse({ folder, place, tls, transports = [], registrations = [] }) {
+  const { ports, serverName, url: origin } = place;
   const registrationSecret = secret();
   await mkdir(folder, { recursive: true });
   const file = join(folder, 'homeserver.json');
