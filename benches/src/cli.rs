@@ -27,6 +27,9 @@ pub struct Cli {
 enum Command {
     /// Calls of real WebRTC clients against a server: join times, bitrates, loss, freezes, latency, server load
     Run(RunArgs),
+    /// What becomes of a call of real Matrix users when somebody is kicked, asks for what is not theirs, or means harm
+    #[command(subcommand)]
+    Matrix(Scenario),
     /// CPU per forwarded packet, latency, memory and join time of a server in a call of lean clients
     Fanout(FanoutArgs),
     /// What connected peers cost that carry nothing
@@ -136,12 +139,93 @@ pub struct RunArgs {
     /// A certificate (PEM) to trust besides the well-known ones
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
+    #[command(flatten)]
+    pub matrix: MatrixArgs,
     /// The whole report as JSON into a file, or as the last line on stdout (-). The summary is always that last line
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// The report as a page with plots
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+}
+
+/// Participants that are users of homeservers.
+#[derive(Debug, Clone, Args)]
+pub struct MatrixArgs {
+    /// A homeserver whose users take part, as http(s)://host:port; several take turns. The focus is the one that they
+    /// announce, or --server
+    #[arg(long, value_name = "URL")]
+    pub homeserver: Vec<String>,
+    /// File with the homeserver's registration_shared_secret, to make users with; one for all, or as many as homeservers
+    #[arg(long, value_name = "FILE", requires = "homeserver")]
+    pub registration_secret_file: Vec<PathBuf>,
+    /// File with users that there are, on each line a homeserver's URL, a user name and a password
+    #[arg(long, value_name = "FILE", requires = "homeserver", conflicts_with = "registration_secret_file")]
+    pub accounts: Option<PathBuf>,
+}
+
+/// A scenario with users of homeservers.
+#[derive(Debug, Subcommand)]
+pub enum Scenario {
+    /// Somebody is kicked from the room again and again: time to silence, and whether they stay out
+    Kick(KickArgs),
+    /// Random requests for tokens against a model of the rules: is anybody let in who must not be?
+    Authorise(AuthoriseArgs),
+    /// One member means harm while the others call: are their media as they were before?
+    Hostile(HostileArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ScenarioArgs {
+    #[command(flatten)]
+    pub matrix: MatrixArgs,
+    /// The focus, if the homeservers announce none
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+    /// A certificate (PEM) to trust besides the well-known ones
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct KickArgs {
+    #[command(flatten)]
+    pub scenario: ScenarioArgs,
+    /// In the call, whoever is kicked included
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(2..))]
+    pub participants: u8,
+    #[arg(long, default_value_t = 100)]
+    pub kicks: usize,
+}
+
+#[derive(Debug, Args)]
+pub struct AuthoriseArgs {
+    #[command(flatten)]
+    pub scenario: ScenarioArgs,
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u8).range(2..))]
+    pub users: u8,
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u8).range(1..))]
+    pub rooms: u8,
+    #[arg(long, default_value_t = 10_000)]
+    pub requests: usize,
+    /// After so many requests, some join, leave, are kicked, banned or invited
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..))]
+    pub every: u32,
+}
+
+#[derive(Debug, Args)]
+pub struct HostileArgs {
+    #[command(flatten)]
+    pub scenario: ScenarioArgs,
+    /// In the call, whoever means harm not included
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..))]
+    pub participants: u8,
+    /// Without and then with the attacks, such as 30s
+    #[arg(long, default_value = "30s")]
+    pub duration: Period,
+    /// Attacks of each kind in a second
+    #[arg(long, default_value_t = 5.0, value_parser = join_rate)]
+    pub rate: f64,
 }
 
 /// Joins a second; a rate of a million is all at once.
@@ -326,6 +410,7 @@ impl Cli {
     pub fn run(self) -> Result<()> {
         match self.command {
             Command::Run(args) => run::run(&args),
+            Command::Matrix(scenario) => run::scenario(&scenario),
             // These start programs that shall not inherit our one core.
             Command::Gate(args) => gate::run(&args),
             Command::Peers(args) => {

@@ -14,6 +14,8 @@ mod latency;
 mod limit;
 mod load;
 mod machine;
+#[cfg(feature = "matrix")]
+mod matrix;
 mod payload;
 mod peers;
 mod report;

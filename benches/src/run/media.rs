@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::mark::{Mark, Picture, SIZE_MIN};
+use super::crypt::{self, Crypt};
+use super::mark::{DESCRIPTOR, Mark, Picture, SIZE_MIN};
 use super::plan::Source;
 
 /// Bytes of a video payload at most: fits an MTU of 1200 with headers, SRTP and a server's own extensions.
@@ -70,6 +71,8 @@ pub struct Feed {
     wants_keyframe: Vec<bool>,
     /// Participants take turns to speak: this one's turn, of how many.
     turn: (usize, usize),
+    /// Index of the key of the last frame: a new one begins with a key frame.
+    key_index: Option<u32>,
 }
 
 /// How long each one speaks.
@@ -78,7 +81,8 @@ const TURN: Duration = Duration::from_secs(3);
 impl Feed {
     pub fn new(source: Source, person: u32, simulcast: bool, turn: (usize, usize)) -> Self {
         let layers = layers(source, simulcast);
-        Self { source, person, layers, next_at: None, frame: 0, wants_keyframe: vec![true; layers.len()], turn }
+        let wants_keyframe = vec![true; layers.len()];
+        Self { source, person, layers, next_at: None, frame: 0, wants_keyframe, turn, key_index: None }
     }
 
     /// First frame.
@@ -100,16 +104,22 @@ impl Feed {
         fps(self.source).map_or(AUDIO_TIME, |fps| Duration::from_secs(1) / fps)
     }
 
-    /// The frames that are due. `clock`: now, as [`Mark::stamp`].
-    pub fn handle_timeout(&mut self, now: Instant, clock: u64, out: &mut Vec<Outgoing>) {
+    /// The frames that are due. `clock`: now, as [`Mark::stamp`]. With `crypt` they are encrypted, and left out while there
+    /// is no key.
+    pub fn handle_timeout(&mut self, now: Instant, clock: u64, crypt: Option<&dyn Crypt>, out: &mut Vec<Outgoing>) {
         let Some(mut at) = self.next_at.filter(|at| *at <= now) else { return };
         if now - at > CATCH_UP_MAX {
             at = now;
         }
+        let key_index = crypt.map(|crypt| *crypt.index().borrow());
+        if key_index != self.key_index {
+            self.key_index = key_index;
+            self.wants_keyframe.fill(true);
+        }
         while at <= now {
             match self.source.is_audio() {
-                true => self.audio(clock, out),
-                false => (0..self.layers.len()).for_each(|layer| self.video(layer, clock, out)),
+                true => self.audio(clock, crypt, out),
+                false => (0..self.layers.len()).for_each(|layer| self.video(layer, clock, crypt, out)),
             }
             self.frame += 1;
             at += self.frame_time();
@@ -122,12 +132,20 @@ impl Feed {
         Mark { person: self.person, source, layer, frame: self.frame, index: 0, count: 1, stamp: clock }
     }
 
-    fn audio(&self, clock: u64, out: &mut Vec<Outgoing>) {
+    fn audio(&self, clock: u64, crypt: Option<&dyn Crypt>, out: &mut Vec<Outgoing>) {
         let frames_of_a_turn = (TURN.as_millis() / AUDIO_TIME.as_millis()) as usize;
         let speaks = self.frame as usize / frames_of_a_turn % self.turn.1.max(1) == self.turn.0;
+        let mark = self.mark(0, clock);
+        let payload = match crypt {
+            None => mark.padded(AUDIO_SIZE),
+            Some(crypt) => match crypt::seal_audio(crypt, &mark.padded(AUDIO_SIZE - crypt::OVERHEAD_MAX)) {
+                Some(payload) => payload,
+                None => return,
+            },
+        };
         out.push(Outgoing {
             layer: 0,
-            payload: self.mark(0, clock).audio(AUDIO_SIZE),
+            payload,
             timestamp: self.frame.wrapping_mul(48 * AUDIO_TIME.as_millis() as u32),
             marker: self.frame == 0,
             // Speech, or the hum of a room.
@@ -135,21 +153,36 @@ impl Feed {
         });
     }
 
-    fn video(&mut self, layer: usize, clock: u64, out: &mut Vec<Outgoing>) {
+    fn video(&mut self, layer: usize, clock: u64, crypt: Option<&dyn Crypt>, out: &mut Vec<Outgoing>) {
         let fps = fps(self.source).unwrap_or(1);
         let Layer { width, height, bits_per_second, .. } = self.layers[layer];
         let keyframe = std::mem::take(&mut self.wants_keyframe[layer]);
         // Up to a fifth longer or shorter, the same in each run.
         let vary = 80 + self.frame as usize * 37 % 41;
         let bytes = (bits_per_second / 8 / fps) as usize * vary / 100 * if keyframe { KEYFRAME_FACTOR } else { 1 };
-        let count = bytes.div_ceil(PAYLOAD_MAX).max(1);
         let picture = Picture { id: self.frame as u16 & 0x7fff, keyframe, width, height };
+        let timestamp = self.frame.wrapping_mul(90_000 / fps);
+        if let Some(crypt) = crypt {
+            let plaintext = self.mark(layer, clock).padded(bytes);
+            let Some(frame) = crypt::seal_vp8(crypt, keyframe, width, height, &plaintext) else {
+                self.wants_keyframe[layer] |= keyframe;
+                return;
+            };
+            let parts = frame.chunks(PAYLOAD_MAX - DESCRIPTOR);
+            let last = parts.len() - 1;
+            out.extend(parts.enumerate().map(|(index, part)| {
+                let payload = [&picture.descriptor(index == 0)[..], part].concat();
+                Outgoing { layer, payload, timestamp, marker: index == last, level: None }
+            }));
+            return;
+        }
+        let count = bytes.div_ceil(PAYLOAD_MAX).max(1);
         for index in 0..count {
             let mark = Mark { index: index as u16, count: count as u16, ..self.mark(layer, clock) };
             out.push(Outgoing {
                 layer,
                 payload: mark.vp8((bytes / count).max(SIZE_MIN), picture),
-                timestamp: self.frame.wrapping_mul(90_000 / fps),
+                timestamp,
                 marker: index + 1 == count,
                 level: None,
             });
@@ -166,7 +199,7 @@ mod tests {
         feed.start(start);
         let mut out = Vec::new();
         for ms in 0..1000 {
-            feed.handle_timeout(start + Duration::from_millis(ms), ms, &mut out);
+            feed.handle_timeout(start + Duration::from_millis(ms), ms, None, &mut out);
         }
         out
     }
@@ -209,7 +242,7 @@ mod tests {
         let mut feed = Feed::new(Source::Video, 1, false, (0, 1));
         let (start, mut out) = (Instant::now(), Vec::new());
         feed.start(start);
-        feed.handle_timeout(start + Duration::from_secs(3), 0, &mut out);
+        feed.handle_timeout(start + Duration::from_secs(3), 0, None, &mut out);
         assert_eq!(out.iter().filter(|packet| packet.marker).count(), 1);
         assert!(feed.deadline() > Some(start + Duration::from_secs(3)));
     }

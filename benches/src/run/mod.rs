@@ -4,46 +4,45 @@
 //! One run, in order: people join at a steady pace, room by room in turn · a moment for the last streams to come · the
 //! measured window · the report. Joins that fail are data. Ctrl-C ends the run early, with a report of what there is.
 
+pub mod call;
+pub mod crypt;
+pub mod door;
 mod histogram;
 mod html;
 mod mark;
 mod media;
-mod participant;
+pub mod participant;
 mod peer;
-mod person;
-mod plan;
+pub mod person;
+pub mod plan;
 mod progress;
 mod receive;
-mod report;
+pub mod report;
 mod tap;
-mod target;
+pub mod target;
 mod timeline;
+mod wants;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use tokio::sync::watch;
 
-use self::histogram::Histogram;
-use self::participant::Shared;
+use self::call::Call;
+use self::door::{Door, Plain};
 use self::person::Person;
 use self::plan::Plan;
 pub use self::plan::{Profile, Source};
 use self::progress::Progress;
-use self::report::{PersonReport, Report, Summary};
+use self::report::{Report, Summary};
 use self::target::Target;
 use self::timeline::Sampler;
-use crate::cli::RunArgs;
+use crate::cli::{RunArgs, Scenario};
 use crate::machine::{self, Cores};
 use crate::server::{self, Server};
 
-/// For the first packets of the last subscriptions.
-const SETTLE: Duration = Duration::from_secs(2);
 const SECOND: Duration = Duration::from_secs(1);
-/// For all to leave.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Points of the latency's curve.
 const SHARES: [f64; 15] = [0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9999, 1.0];
 
@@ -62,17 +61,54 @@ pub fn run(args: &RunArgs) -> Result<()> {
         bail!("{wrong}");
     }
     machine::raise_open_files()?;
-    let (server, cores) = start(args)?;
-    let target = target(args, server.as_ref())?;
-    let pid = server.as_ref().map_or(args.server_pid, |server| server.pid);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(cores).enable_all().build()?;
     let pace = SECOND.div_f64(args.join_rate);
-    let mut report = runtime.block_on(call(plan, target, pid, pace, args.duration.into()))?;
-    report.summary.load_cores = cores;
+    let duration = args.duration.into();
+    let report = if args.matrix.homeserver.is_empty() {
+        let (server, cores) = start(args)?;
+        let target = target(args, server.as_ref())?;
+        let pid = server.as_ref().map_or(args.server_pid, |server| server.pid);
+        let door = Plain::new(target, plan.clone());
+        let mut report = runtime(cores)?.block_on(call(plan, Arc::new(door), pid, pace, duration))?;
+        report.summary.load_cores = cores;
+        report
+    } else {
+        let cores = std::thread::available_parallelism()?.get();
+        let mut report = runtime(cores)?.block_on(matrix_call(plan, args, pace, duration))?;
+        report.summary.load_cores = cores;
+        report
+    };
     write(args, &report)?;
     let faults = report.summary.faults();
     ensure!(faults.is_empty(), "{}", faults.join(", "));
     Ok(())
+}
+
+fn runtime(cores: usize) -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(cores).enable_all().build()?)
+}
+
+/// People with accounts of homeservers, in rooms there.
+#[cfg(feature = "matrix")]
+async fn matrix_call(plan: Plan, args: &RunArgs, pace: Duration, duration: Duration) -> Result<Report> {
+    let door = crate::matrix::Door::new(&plan, &args.matrix, args.server.as_deref(), args.ca.as_deref()).await?;
+    call(plan, Arc::new(door), args.server_pid, pace, duration).await
+}
+
+/// Scenarios of the same people.
+#[cfg(feature = "matrix")]
+pub fn scenario(scenario: &Scenario) -> Result<()> {
+    machine::raise_open_files()?;
+    runtime(std::thread::available_parallelism()?.get())?.block_on(crate::matrix::run_scenario(scenario))
+}
+
+#[cfg(not(feature = "matrix"))]
+pub fn scenario(_: &Scenario) -> Result<()> {
+    bail!("this sfu-bench was built without `--features matrix`")
+}
+
+#[cfg(not(feature = "matrix"))]
+async fn matrix_call(_: Plan, _: &RunArgs, _: Duration, _: Duration) -> Result<Report> {
+    bail!("--homeserver: this sfu-bench was built without `--features matrix`")
 }
 
 /// A server of our own on a core of its own, unless there is one; and the cores that are left to the load.
@@ -102,80 +138,45 @@ fn target(args: &RunArgs, server: Option<&Server>) -> Result<Target> {
 }
 
 /// `pace`: from one join to the next. `pid`: whose CPU and memory are sampled. `duration`: the measured window.
-async fn call(plan: Plan, target: Target, pid: Option<u32>, pace: Duration, duration: Duration) -> Result<Report> {
-    let (stop, stopped) = watch::channel(false);
-    let run: u64 = rand::random();
-    let shared = Arc::new(Shared {
-        local: target.local()?,
-        epoch: Instant::now(),
-        conferences: (0..plan.rooms).map(|room| format!("bench-{run:016x}-{room}")).collect(),
-        stop: stopped,
-        target,
-        plan,
-    });
-    let plan = &shared.plan;
-    let people: Vec<Arc<Person>> =
-        (0..plan.people()).map(|number| Arc::new(Person::new(number, plan.name(number)))).collect();
+async fn call(plan: Plan, door: Arc<dyn Door>, pid: Option<u32>, pace: Duration, duration: Duration) -> Result<Report> {
+    let call = Call::start(plan, door, pace)?;
+    let plan = &call.shared.plan;
     let started = Instant::now();
     let mut session = Session {
         sampler: Sampler::new(started, pid),
-        progress: Progress::new(people.len()),
-        people: &people,
+        progress: Progress::new(call.people.len()),
+        people: &call.people,
         next: tokio::time::Instant::now() + SECOND,
     };
     let memory_start = pid.and_then(|pid| machine::resident(pid).ok());
 
-    let lives: Vec<_> = people
-        .iter()
-        .map(|person| {
-            let at = tokio::time::Instant::now() + pace * person.number as u32;
-            tokio::spawn(participant::live(shared.clone(), person.clone(), at))
-        })
-        .collect();
-    let joined = async {
-        while !people.iter().all(|person| person.record().is_settled()) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        tokio::time::sleep(SETTLE).await;
-    };
-    let joined = session.during("joining", joined).await;
-    let window_began = Instant::now();
-    people.iter().for_each(|person| person.record().begin(window_began));
+    let joined = session.during("joining", call.joined()).await;
+    let window_began = call.begin();
     let window_from = (window_began - started).as_secs_f64();
     let whole = match joined {
         None => None,
         Some(()) => session.during("measuring", tokio::time::sleep(duration)).await,
     };
     let window_ended = Instant::now();
-    let lasted = window_ended - window_began;
-    session.sampler.sample(&people);
+    session.sampler.sample(&call.people);
     session.progress.done();
 
     let report = {
-        let mut latency = Histogram::default();
-        let joined: Vec<bool> = people.iter().map(|person| person.record().connected_at.is_some()).collect();
-        let people: Vec<PersonReport> = people
-            .iter()
-            .map(|person| {
-                let mut record = person.record();
-                let window = record.end(window_ended, lasted);
-                latency.merge(&window.latency);
-                let streams = streams(plan, person.number, &joined);
-                PersonReport::new(plan, person, &record, &window, streams)
-            })
-            .collect();
+        let matrix = call.shared.door.matrix(&call.people);
+        let (people, latency) = call.finish(window_began, window_ended);
         let timeline = session.sampler.seconds;
         let in_window: Vec<_> = timeline.iter().filter(|second| second.at_s > window_from + 0.5).copied().collect();
         let mut summary = Summary {
             command: "run".to_owned(),
-            server: shared.target.url.clone(),
+            server: call.shared.door.url(),
             profile: plan.profile.name().to_owned(),
             publish: plan.published(0).into_iter().map(|source| source.name().to_owned()).collect(),
             simulcast: plan.simulcast,
             rooms: plan.rooms,
             participants: plan.participants,
-            duration_s: lasted.as_secs_f64(),
+            duration_s: (window_ended - window_began).as_secs_f64(),
             interrupted: whole.is_none(),
+            matrix,
             server_bytes_start: memory_start,
             server_bytes_max: timeline.iter().filter_map(|second| second.server_bytes).max(),
             ..Summary::default()
@@ -185,24 +186,8 @@ async fn call(plan: Plan, target: Target, pid: Option<u32>, pace: Duration, dura
         let window_s = (window_from, (window_ended - started).as_secs_f64());
         Report { summary, people, timeline, window_s, latency_curve: curve.collect() }
     };
-
-    let _ = stop.send(true);
-    let all = async {
-        for life in lives {
-            let _ = life.await;
-        }
-    };
-    let _ = tokio::time::timeout(LEAVE_TIMEOUT, all).await;
+    call.end().await;
     Ok(report)
-}
-
-/// Subscriptions that a participant should have, given who is there.
-fn streams(plan: &Plan, person: usize, joined: &[bool]) -> usize {
-    let there = |seat: usize| joined[seat * plan.rooms + plan.room(person)];
-    match joined[person] {
-        true => plan.wanted(plan.seat(person)).into_iter().filter(|(seat, _)| there(*seat)).count(),
-        false => 0,
-    }
 }
 
 /// Samples and shows progress while something goes on.

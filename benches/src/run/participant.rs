@@ -15,14 +15,14 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::Message;
 
-use super::media;
-use super::peer::{self, Peer};
+use super::door::{Door, Entry};
+use super::peer::Peer;
 use super::person::Person;
-use super::plan::{Plan, Source};
-use super::receive::{Expected, Stream};
-use super::target::{self, Target};
+use super::plan::Plan;
+use super::target;
+use super::wants::Wants;
 
-/// From the token to the connection.
+/// From the way in to the connection.
 pub const JOIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// For the last message of a socket.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -30,12 +30,10 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// What all participants share.
 pub struct Shared {
     pub plan: Plan,
-    pub target: Target,
+    pub door: Arc<dyn Door>,
     pub local: IpAddr,
     /// Of the clock that stamps packets.
     pub epoch: Instant,
-    /// The conferences, by room.
-    pub conferences: Vec<String>,
     /// Becomes true when all shall leave.
     pub stop: watch::Receiver<bool>,
 }
@@ -74,6 +72,7 @@ pub async fn live(shared: Arc<Shared>, person: Arc<Person>, at: tokio::time::Ins
         let _ = timeout(LEAVE_TIMEOUT, socket.send(leave)).await;
     }
     peer.close().await;
+    let _ = timeout(LEAVE_TIMEOUT, shared.door.left(&person)).await;
 }
 
 /// The signalling socket.
@@ -83,10 +82,29 @@ struct Socket {
 }
 
 impl Socket {
+    /// Connects and says hello.
+    async fn open(Entry { stream, url, token }: Entry) -> Result<Self> {
+        let mut request = url.into_client_request()?;
+        request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(wire::SUBPROTOCOL));
+        let (socket, _) = tokio_tungstenite::client_async(request, stream).await.context("the WebSocket")?;
+        let mut socket = Self { socket, id: 0 };
+        let client = Some(concat!("sfu-bench/", env!("CARGO_PKG_VERSION")).to_owned());
+        let hello = wire::Hello { v: wire::VERSION, token: Some(token), resume: None, client };
+        socket.send(ClientMessage::Hello(hello)).await?;
+        Ok(socket)
+    }
+
     async fn send(&mut self, message: ClientMessage) -> Result<()> {
         self.id += 1;
         let text = Envelope { id: Some(self.id), re: None, message }.to_text();
         self.socket.send(Message::text(text)).await.context("cannot send")
+    }
+
+    async fn ask(&mut self, tracks: Vec<wire::Want>) -> Result<()> {
+        match tracks.is_empty() {
+            true => Ok(()),
+            false => self.send(ClientMessage::Subscribe(wire::Subscribe { tracks })).await,
+        }
     }
 
     /// The next message; `None` at the end.
@@ -106,40 +124,78 @@ impl Socket {
     }
 }
 
+/// Connects, only to see whether it is let in, and for how long it stays if nobody throws it out before `limit`.
+#[cfg(feature = "matrix")]
+pub async fn stay(entry: Entry, limit: Duration) -> Option<Duration> {
+    let welcomed = async {
+        let mut socket = Socket::open(entry).await?;
+        let is_in = matches!(socket.next().await?, Some(ServerMessage::Welcome(_)));
+        Ok::<_, anyhow::Error>(is_in.then_some(socket))
+    };
+    let mut socket = timeout(JOIN_TIMEOUT, welcomed).await.ok()?.ok()??;
+    let began = Instant::now();
+    let thrown_out = async {
+        while let Ok(Some(message)) = socket.next().await {
+            if let ServerMessage::Leave(_) = message {
+                break;
+            }
+        }
+    };
+    if timeout(limit, thrown_out).await.is_ok() {
+        return Some(began.elapsed());
+    }
+    let leave = ClientMessage::Leave(wire::Leave { code: "left".to_owned(), reason: None });
+    let _ = timeout(LEAVE_TIMEOUT, socket.send(leave)).await;
+    Some(limit)
+}
+
 async fn call(shared: &Shared, person: &Person, peer: &Peer, place: &mut Option<Socket>) -> Result<()> {
-    let conference = &shared.conferences[shared.plan.room(person.number)];
-    let access = shared.target.access(conference, &person.name).await?;
+    let entry = shared.door.enter(person).await?;
     person.record().opened_at = Some(Instant::now());
-    let mut request = shared.target.socket_url(&access.url).into_client_request()?;
-    request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(wire::SUBPROTOCOL));
-    let stream = shared.target.connect().await?;
-    let (socket, _) = tokio_tungstenite::client_async(request, stream).await.context("the WebSocket")?;
-    let socket = place.insert(Socket { socket, id: 0 });
-    let client = Some(concat!("sfu-bench/", env!("CARGO_PKG_VERSION")).to_owned());
-    let hello = wire::Hello { v: wire::VERSION, token: Some(access.token), resume: None, client };
-    socket.send(ClientMessage::Hello(hello)).await?;
+    let socket = place.insert(Socket::open(entry).await?);
     let mut wants = Wants::new(shared, person);
     // `welcome` says how often; until then a ping would be refused.
     let mut ping = tokio::time::interval(Duration::from_secs(3600));
     ping.reset();
     let mut pings = 0;
+    let mut key = person.crypt.as_ref().map(|crypt| crypt.index());
+    let mut news = shared.door.news(person.number);
     loop {
         let message = tokio::select! {
+            index = changed(&mut key) => {
+                // The secrets go another way: the focus only hears that there is a new one.
+                socket.send(ClientMessage::Announce(wire::Announce { keys: Vec::new(), key_index: index })).await?;
+                continue;
+            }
             _ = ping.tick() => {
                 pings += 1;
                 socket.send(ClientMessage::Ping(wire::Ping { n: pings })).await?;
                 continue;
             }
-            message = socket.next() => message?,
+            _ = changed(&mut news) => None,
+            message = socket.next() => match message? {
+                None => return Ok(()),
+                message => message,
+            },
         };
-        let Some(message) = message else { return Ok(()) };
+        let Some(message) = message else {
+            wants.meet();
+            socket.ask(wants.take()).await?;
+            continue;
+        };
         match message {
             ServerMessage::Welcome(welcome) => {
                 ping = tokio::time::interval(Duration::from_millis(welcome.ping_ms.max(1)));
                 ping.reset();
                 welcome.participants.iter().for_each(|other| wants.learn(other));
                 person.record().had_company = wants.is_waiting();
-                let offer = wire::Offer { sdp: peer.offer.clone(), seq: 1, tracks: peer.tracks.clone() };
+                let mut tracks = peer.tracks.clone();
+                if let Some(key) = &mut key {
+                    let key_index = *key.borrow_and_update();
+                    let enc = wire::Encryption { format: "sframe".to_owned(), key_index };
+                    tracks.iter_mut().for_each(|track| track.enc = Some(enc.clone()));
+                }
+                let offer = wire::Offer { sdp: peer.offer.clone(), seq: 1, tracks };
                 socket.send(ClientMessage::Offer(offer)).await?;
             }
             ServerMessage::Answer(answer) => {
@@ -149,6 +205,7 @@ async fn call(shared: &Shared, person: &Person, peer: &Peer, place: &mut Option<
             ServerMessage::Participant(
                 wire::ParticipantEvent::Joined { participant } | wire::ParticipantEvent::Updated { participant },
             ) => wants.learn(&participant),
+            ServerMessage::Participant(wire::ParticipantEvent::Left { id, .. }) => wants.forget(&id),
             ServerMessage::Subscribed(subscribed) => {
                 let paused = subscribed.tracks.iter().filter(|track| track.paused == Some(Pause::Bandwidth));
                 person.record().pauses += paused.count() as u64;
@@ -159,75 +216,16 @@ async fn call(shared: &Shared, person: &Person, peer: &Peer, place: &mut Option<
             ServerMessage::Error(error) => bail!("{}: {}", error.errcode, error.error),
             _ => {}
         }
-        let tracks = wants.take();
-        if !tracks.is_empty() {
-            socket.send(ClientMessage::Subscribe(wire::Subscribe { tracks })).await?;
-        }
+        socket.ask(wants.take()).await?;
     }
 }
 
-/// Which tracks are still to be subscribed, and the slots that are free for them.
-struct Wants<'a> {
-    shared: &'a Shared,
-    person: &'a Person,
-    /// Mid and SSRC; `None` until the answer.
-    free: Option<Vec<(Source, String, u32)>>,
-    waiting: Vec<(String, Expected)>,
-    known: Vec<Expected>,
-}
-
-impl<'a> Wants<'a> {
-    fn new(shared: &'a Shared, person: &'a Person) -> Self {
-        Self { shared, person, free: None, waiting: Vec::new(), known: Vec::new() }
+/// The next value; never if there is nothing to watch.
+async fn changed<T: Copy>(watched: &mut Option<watch::Receiver<T>>) -> T {
+    if let Some(watched) = watched
+        && watched.changed().await.is_ok()
+    {
+        return *watched.borrow_and_update();
     }
-
-    /// Everything of `other` that the plan has for this participant.
-    fn learn(&mut self, other: &wire::Participant) {
-        let plan = &self.shared.plan;
-        let Some(seat) = plan.seat_of(&other.name) else { return };
-        let wanted = plan.wanted(plan.seat(self.person.number));
-        let person = (seat * plan.rooms + plan.room(self.person.number)) as u32;
-        for track in &other.tracks {
-            let Some(source) = Source::of_wire(track.source) else { continue };
-            let expected = Expected { person, source };
-            if wanted.contains(&(seat, source)) && !self.known.contains(&expected) {
-                self.known.push(expected);
-                self.waiting.push((track.track.clone(), expected));
-            }
-        }
-    }
-
-    fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty()
-    }
-
-    fn slots(&mut self, answer: &str) {
-        let plan = &self.shared.plan;
-        let seat = plan.seat(self.person.number);
-        let ssrcs = peer::ssrcs(answer);
-        // Behind what is published, in the order of the plan.
-        let mids = plan.slots(seat).into_iter().zip(plan.published(seat).len()..);
-        let free = mids.filter_map(|(source, mid)| {
-            let mid = mid.to_string();
-            let ssrc = ssrcs.iter().find(|(found, _)| *found == mid)?.1;
-            Some((source, mid, ssrc))
-        });
-        self.free = Some(free.collect());
-    }
-
-    /// What can be asked for now.
-    fn take(&mut self) -> Vec<wire::Want> {
-        let Some(free) = &mut self.free else { return Vec::new() };
-        let mut wants = Vec::new();
-        for (track, expected) in std::mem::take(&mut self.waiting) {
-            let audio = expected.source.is_audio();
-            let Some(at) = free.iter().position(|(source, ..)| source.is_audio() == audio) else { continue };
-            let (_, mid, ssrc) = free.remove(at);
-            let stream = Stream::new(expected, media::fps(expected.source));
-            self.person.record().streams.insert(ssrc, stream);
-            let (width, height) = self.shared.plan.size(expected.source).unzip();
-            wants.push(wire::Want { track, mid: Some(mid), width, height, fps: None, off: false });
-        }
-        wants
-    }
+    std::future::pending().await
 }

@@ -1,9 +1,10 @@
 //! What is known of one participant. Its tap writes it, the sampler and the report read it.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::crypt::Crypt;
 use super::histogram::Histogram;
 use super::receive::Stream;
 
@@ -13,12 +14,17 @@ pub struct Person {
     /// Number in the run.
     pub number: usize,
     pub name: String,
+    /// Opens and seals its media, which otherwise are not encrypted.
+    pub crypt: Option<Arc<dyn Crypt>>,
     record: Mutex<Record>,
 }
 
 /// Of the life of the participant; what is measured in the window only says so.
 #[derive(Debug, Default)]
 pub struct Record {
+    /// When its member event went out, of a user of a homeserver.
+    #[cfg_attr(not(feature = "matrix"), expect(dead_code, reason = "nobody else has one"))]
+    pub announced_at: Option<Instant>,
     /// When the WebSocket request went out.
     pub opened_at: Option<Instant>,
     pub connected_at: Option<Instant>,
@@ -28,6 +34,8 @@ pub struct Record {
     /// Why it did not join, or why it was thrown out.
     pub failed: Option<String>,
     pub sent: Traffic,
+    /// The last packet of any kind.
+    pub heard_at: Option<Instant>,
     /// Everything received, repairs and padding included.
     pub received: Traffic,
     /// That reached this publisher, in its life.
@@ -71,8 +79,8 @@ pub struct Window {
 }
 
 impl Person {
-    pub fn new(number: usize, name: String) -> Self {
-        Self { number, name, record: Mutex::default() }
+    pub fn new(number: usize, name: String, crypt: Option<Arc<dyn Crypt>>) -> Self {
+        Self { number, name, crypt, record: Mutex::default() }
     }
 
     pub fn record(&self) -> MutexGuard<'_, Record> {

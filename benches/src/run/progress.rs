@@ -83,6 +83,14 @@ pub fn describe(summary: &Summary) {
     eprintln!("loss        {:.4} %", summary.loss * 100.0);
     eprintln!("freezes     {} ({:.0} ms)", summary.freezes, summary.frozen_ms);
     eprintln!("key frames  {} requests, {} by viewers", summary.keyframe_requests, summary.keyframe_requests_sent);
+    if let Some(matrix) = &summary.matrix {
+        eprintln!("first frame {} from the member event", spread(matrix.first_frame_ms));
+        eprintln!("members     {} to the other homeservers", spread(matrix.member_event_across_ms));
+        let [sent, failed, received] = [matrix.keys_sent, matrix.keys_failed, matrix.keys_received];
+        eprintln!("keys        {sent} sent, {failed} failed, {received} received");
+        let closed = summary.frames_without_key + summary.frames_unopened;
+        eprintln!("frames      {} opened, {closed} not", summary.frames_opened);
+    }
     if let Some(cpu) = summary.server_cpu {
         let bytes = summary.server_bytes_max.unwrap_or_default();
         eprintln!("server      {:.1} % of a core, {:.1} MiB", cpu * 100.0, bytes as f64 / 1_048_576.0);

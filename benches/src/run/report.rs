@@ -61,6 +61,13 @@ pub struct Summary {
     pub streams_without_media: usize,
     /// Packets of another stream than the subscribed one.
     pub foreign_packets: u64,
+    /// Of encrypted media.
+    pub frames_opened: u64,
+    pub frames_without_key: u64,
+    pub frames_unopened: u64,
+    /// Of participants that are users of homeservers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matrix: Option<MatrixReport>,
     /// In cores, over the window.
     pub server_cpu: Option<f64>,
     pub server_cpu_max: Option<f64>,
@@ -73,6 +80,26 @@ pub struct Summary {
     /// machine puts into latencies.
     pub server_waited: Option<f64>,
     pub load_waited: Option<f64>,
+}
+
+/// What a call was like for Matrix.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct MatrixReport {
+    pub homeservers: Vec<String>,
+    /// How tokens were got.
+    pub access: Vec<String>,
+    /// From the own member event, when it is sent, to the first frame that could be opened, of those who found somebody there.
+    pub first_frame_ms: Spread,
+    /// From the later of two member events, when it is sent, to the first frame of the one that the other could open.
+    pub heard_ms: Spread,
+    /// From sending a member event to its arrival at other members, of the same homeserver and of other ones.
+    pub member_event_ms: Spread,
+    pub member_event_across_ms: Spread,
+    /// To-device messages with a key: sent (one for each device), failed, received, and received but not accepted.
+    pub keys_sent: u64,
+    pub keys_failed: u64,
+    pub keys_received: u64,
+    pub keys_refused: u64,
 }
 
 /// Over people, in the unit of the field.
@@ -140,6 +167,9 @@ pub struct PersonReport {
     pub streams: usize,
     pub streams_without_media: usize,
     pub foreign_packets: u64,
+    pub frames_opened: u64,
+    pub frames_without_key: u64,
+    pub frames_unopened: u64,
 }
 
 /// One entry of the timeline.
@@ -207,6 +237,9 @@ impl PersonReport {
             streams,
             streams_without_media: streams.saturating_sub(with_media),
             foreign_packets: live().map(|stream| stream.foreign).sum(),
+            frames_opened: live().map(|stream| stream.opened).sum(),
+            frames_without_key: live().map(|stream| stream.without_key).sum(),
+            frames_unopened: live().map(|stream| stream.unopened).sum(),
         }
     }
 }
@@ -239,6 +272,9 @@ impl Summary {
         self.streams = people.iter().map(|person| person.streams).sum();
         self.streams_without_media = people.iter().map(|person| person.streams_without_media).sum();
         self.foreign_packets = sum(|person| person.foreign_packets);
+        self.frames_opened = sum(|person| person.frames_opened);
+        self.frames_without_key = sum(|person| person.frames_without_key);
+        self.frames_unopened = sum(|person| person.frames_unopened);
         self.server_cpu = mean(|second| second.server_cpu);
         self.server_cpu_max = timeline.iter().filter_map(|second| second.server_cpu).reduce(f64::max);
         self.load_cpu = mean(|second| second.load_cpu);
@@ -266,6 +302,8 @@ impl Summary {
             (self.failed as u64, "participants failed"),
             (self.streams_without_media as u64, "streams brought no media"),
             (self.foreign_packets, "packets were of another stream"),
+            (self.frames_without_key, "frames came without a key"),
+            (self.frames_unopened, "frames could not be opened"),
         ]
         .into_iter()
         .filter(|(count, _)| *count > 0)

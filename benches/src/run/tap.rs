@@ -18,7 +18,7 @@ use rtc::shared::marshal::MarshalSize as _;
 
 use super::media::{Feed, Outgoing};
 use super::person::{Person, Record};
-use super::receive::Verdict;
+use super::receive::{Arrival, Verdict};
 
 pub const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
 pub const RID: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
@@ -86,18 +86,20 @@ impl Tap {
         let person = self.person.clone();
         let mut record = person.record();
         record.received.add(length);
+        record.heard_at = Some(now);
         let header = &packet.header;
         let (ssrc, sequence, payload) = match self.repairs.get(&header.ssrc) {
             // RFC 4588 §4: the original number in front; without it, padding that probes the path.
             Some(slot) => match packet.payload.split_first_chunk() {
-                Some((number, payload)) => (*slot, u16::from_be_bytes(*number), payload),
+                Some((number, _)) => (*slot, u16::from_be_bytes(*number), packet.payload.slice(number.len()..)),
                 None => return,
             },
-            None => (header.ssrc, header.sequence_number, &packet.payload[..]),
+            None => (header.ssrc, header.sequence_number, packet.payload.clone()),
         };
         let Record { streams, latency, first_media_at, keyframe_requests_sent, .. } = &mut *record;
         let Some(stream) = streams.get_mut(&ssrc) else { return };
-        let verdict = stream.handle_packet(now, clock, sequence, payload, length, latency);
+        let arrival = Arrival { at: now, clock, sequence, marker: header.marker, payload, length };
+        let verdict = stream.handle_packet(&arrival, person.crypt.as_deref(), latency);
         if verdict != Verdict::Ignored {
             first_media_at.get_or_insert(now);
         }
@@ -137,10 +139,11 @@ impl Tap {
     fn publish(&mut self, outlet: usize, now: Instant) {
         let mut due = std::mem::take(&mut self.due);
         let clock = self.clock(now);
-        self.outlets[outlet].feed.handle_timeout(now, clock, &mut due);
+        let person = self.person.clone();
+        self.outlets[outlet].feed.handle_timeout(now, clock, person.crypt.as_deref(), &mut due);
         for packet in due.drain(..) {
             if let Some(packet) = self.outlets[outlet].packet(packet) {
-                self.person.record().sent.add(packet.marshal_size());
+                person.record().sent.add(packet.marshal_size());
                 self.send(now, Packet::Rtp(packet));
             }
         }

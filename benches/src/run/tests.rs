@@ -14,6 +14,10 @@ fn two_in_a_gallery() -> Plan {
     Plan { rooms: 1, participants: 2, profile: Profile::Gallery, sources, simulcast: true }
 }
 
+fn plain(target: Target) -> Arc<dyn Door> {
+    Arc::new(Plain::new(target, two_in_a_gallery()))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hear_and_see_each_other() {
     let loopback: SocketAddr = "127.0.0.1:0".parse().expect("an address");
@@ -23,7 +27,7 @@ async fn two_hear_and_see_each_other() {
     config.media.workers = 1;
     let node = Node::start(config).await.expect("a node starts");
     let target = Target::new(&format!("http://{}", node.http_addr()), None, None).expect("a target");
-    let report = call(two_in_a_gallery(), target, None, PACE, SECOND).await.expect("a report");
+    let report = call(two_in_a_gallery(), plain(target), None, PACE, SECOND).await.expect("a report");
     node.stop().await;
 
     assert!(report.summary.faults().is_empty(), "{:?}", report.people);
@@ -40,7 +44,8 @@ async fn joins_that_fail_are_data() {
     // A port that was free a moment ago and that nobody listens on.
     let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
     let target = Target::new(&format!("http://{free}"), None, None).expect("a target");
-    let report = call(two_in_a_gallery(), target, None, PACE, Duration::from_millis(10)).await.expect("a report");
+    let report =
+        call(two_in_a_gallery(), plain(target), None, PACE, Duration::from_millis(10)).await.expect("a report");
     assert_eq!((report.summary.joined, report.summary.failed, report.summary.streams), (0, 2, 0));
     assert_eq!(report.summary.faults(), ["2 participants failed"]);
     assert!(

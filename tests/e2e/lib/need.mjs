@@ -33,10 +33,12 @@ export const TC = onPath('tc');
 export const NFT = onPath('nft');
 const target = process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target');
 export const SERVER = process.env.SFU_SERVER ?? join(target, 'debug/sfu-server');
+export const BENCH = process.env.SFU_BENCH ?? join(target, 'debug/sfu-bench');
 export const SYNAPSE_PYTHON = process.env.SYNAPSE_PYTHON ?? join(ROOT, '.demo/synapse/bin/python');
 
 const PIECES = {
   server: () => existsSync(SERVER) || `${SERVER} is missing: cargo build -p sfu-server, or set SFU_SERVER`,
+  bench: () => existsSync(BENCH) || `${BENCH} is missing: cargo build -p sfu-server -p sfu-bench --features sfu-bench/matrix, or set SFU_BENCH`,
   chromium: () => CHROMIUM !== null || 'Chromium is missing: install it, or set CHROMIUM',
   firefox: () => FIREFOX !== null || 'Firefox is missing: install it, or set FIREFOX',
   tc: () => TC !== null || 'tc (iproute2) is missing',

@@ -120,12 +120,14 @@ fn a_stream_of_somebody_else_is_a_fault() {
     let mut stream = Stream::new(Expected { person: 7, source: Source::Audio }, None);
     let (mut latency, now) = (Histogram::default(), Instant::now());
     let mark = Mark { person: 7, source: 0, layer: 0, frame: 0, index: 0, count: 1, stamp: 1_000_000 };
-    let mut send = |stream: &mut Stream, number, payload: &[u8]| {
-        stream.handle_packet(now, 1_500_000, number, payload, 100, &mut latency)
+    let mut send = |stream: &mut Stream, sequence, payload: &[u8]| {
+        let payload = Bytes::copy_from_slice(payload);
+        let arrival = Arrival { at: now, clock: 1_500_000, sequence, marker: false, payload, length: 100 };
+        stream.handle_packet(&arrival, None, &mut latency)
     };
-    assert_eq!(send(&mut stream, 1, &mark.audio(80)), Verdict::Fine);
-    assert_eq!(send(&mut stream, 1, &mark.audio(80)), Verdict::Ignored);
-    assert_eq!(send(&mut stream, 2, &Mark { person: 8, ..mark }.audio(80)), Verdict::Ignored);
+    assert_eq!(send(&mut stream, 1, &mark.padded(80)), Verdict::Fine);
+    assert_eq!(send(&mut stream, 1, &mark.padded(80)), Verdict::Ignored);
+    assert_eq!(send(&mut stream, 2, &Mark { person: 8, ..mark }.padded(80)), Verdict::Ignored);
     assert_eq!(send(&mut stream, 3, &[]), Verdict::Ignored);
     assert_eq!((stream.packets, stream.bytes, stream.foreign, stream.sequence.lost()), (3, 300, 1, 0));
     assert_eq!((latency.max(), latency.percentile(0.5)), (Some(500.0), Some(500.0)));

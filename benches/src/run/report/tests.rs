@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::super::plan::{Profile, Source};
-use super::super::receive::{Expected, Stream};
+use super::super::receive::{Arrival, Expected, Stream};
 use super::*;
 
 /// A run of three, one of whom did not get in.
@@ -105,7 +105,7 @@ fn totals_and_faults() {
 fn a_person_is_measured_in_the_window_only() {
     let sources = vec![Source::Audio];
     let plan = Plan { rooms: 1, participants: 3, profile: Profile::Audio, sources, simulcast: false };
-    let person = Person::new(1, plan.name(1));
+    let person = Person::new(1, plan.name(1), None);
     let start = Instant::now();
     let mut record = person.record();
     record.opened_at = Some(start);
@@ -117,7 +117,9 @@ fn a_person_is_measured_in_the_window_only() {
         record.received.add(1000);
         let Record { streams, latency, .. } = record;
         let stream = streams.get_mut(&5).expect("a stream");
-        stream.handle_packet(start, 20_000, number, &mark.audio(80), 1000, latency);
+        let payload = mark.padded(80).into();
+        let arrival = Arrival { at: start, clock: 20_000, sequence: number, marker: false, payload, length: 1000 };
+        stream.handle_packet(&arrival, None, latency);
     };
     packet(&mut record, 1);
     record.begin(start + Duration::from_secs(1));

@@ -1,0 +1,192 @@
+//! The own membership: its event and the last will behind it (`matrixrtc::delayed_leave`), and the own media key.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use matrix_sdk::reqwest::Method as HttpMethod;
+use matrix_sdk::ruma::{OwnedRoomId, RoomVersionId};
+use matrixrtc::delayed_leave::config::Config;
+use matrixrtc::delayed_leave::http::{Address, Method, Request};
+use matrixrtc::delayed_leave::{Action, Answer, Ask, DelayedLeave, Event, Output, RequestId};
+use matrixrtc::event::legacy_member;
+use matrixrtc::keys::{self, KeySend, Participant, Sender, SenderConfig, UseKey};
+use matrixrtc::{Join, MemberKey, Profile, Timestamp, Transport};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use serde_json::{Value, json};
+
+use super::account::Account;
+use super::device::{Joined, wall};
+/// As MSC4143 has it. The one second of deployed clients is too short for keys that pass two busy homeservers.
+const USE_DELAY: Duration = Duration::from_secs(5);
+
+/// See the module. What comes out is an [`Effect`].
+pub struct Own {
+    pub key: MemberKey,
+    join: Join,
+    address: Address,
+    machine: DelayedLeave,
+    /// When the present join event was first sent.
+    announced: Option<(Instant, Timestamp)>,
+    sender: Sender,
+    rng: StdRng,
+    /// Sent to the others already, and used from their times on.
+    coming: VecDeque<UseKey>,
+    effects: VecDeque<Effect>,
+}
+
+/// What is to be done.
+pub enum Effect {
+    Ask {
+        id: RequestId,
+        call: Call,
+    },
+    /// The member event goes out.
+    Announced(Instant),
+    /// A key for others.
+    Send(KeySend),
+    /// The own media are under this key from now on.
+    Use(UseKey),
+    Joined(Joined),
+    Ended {
+        refused: bool,
+    },
+    Wait(Option<Instant>),
+}
+
+/// A request to the homeserver.
+pub struct Call {
+    ask: Ask,
+    request: Request,
+}
+
+impl Call {
+    pub async fn make(self, account: &Account) -> Answer {
+        let Request { method, path, query, body } = self.request;
+        let method = match method {
+            Method::Put => HttpMethod::PUT,
+            Method::Post => HttpMethod::POST,
+        };
+        match account.api.raw(method, &path, &query, &body).await {
+            Ok((status, retry_after, body)) => Answer::read(&self.ask, status, retry_after.as_deref(), &body),
+            Err(_) => Answer::Failed,
+        }
+    }
+}
+
+impl Own {
+    /// Joins over that transport.
+    pub fn join(now: Instant, account: &Account, room: &OwnedRoomId, transport: Transport) -> Result<Self> {
+        let member_id = format!("{:032x}", rand::random::<u128>());
+        let key = MemberKey { user: account.user.clone(), device: account.device.clone(), member_id };
+        let join = Join::new(key.user.clone(), key.device.clone(), key.member_id.clone(), vec![transport]);
+        let event = legacy_member::join(&join, Profile::Interop, &RoomVersionId::V12);
+        let address = Address {
+            room_id: room.clone(),
+            event_type: event.kind.to_owned(),
+            state_key: Some(event.state_key.context("a member event is state")?),
+            sticky: None,
+            leave: json!({}),
+        };
+        let mut machine = DelayedLeave::new(now, Config::default(), account.support.clone(), key.member_id.clone());
+        machine.join(now);
+        let sender = Sender::new(SenderConfig { use_delay: USE_DELAY, ..SenderConfig::default() }, &key);
+        let (coming, effects) = (VecDeque::new(), VecDeque::new());
+        Ok(Self { key, join, address, machine, announced: None, sender, rng: StdRng::from_os_rng(), coming, effects })
+    }
+
+    pub fn leave(&mut self, now: Instant) {
+        self.machine.leave(now);
+    }
+
+    pub fn handle_answer(&mut self, now: Instant, request: RequestId, answer: Answer) {
+        self.machine.handle_answer(now, request, answer);
+    }
+
+    pub fn handle_own_membership(&mut self, now: Instant, present: bool) {
+        self.machine.handle_own_membership(now, present);
+    }
+
+    /// Somebody wrote over the member event.
+    pub fn handle_overwritten(&mut self, now: Instant) {
+        self.machine.update(now);
+    }
+
+    pub fn handle_members(&mut self, now: Instant, members: &[Participant]) {
+        self.sender.handle_members(now, members, &mut self.rng);
+    }
+
+    pub fn handle_sent(&mut self, now: Instant, request: RequestId, missed: &[MemberKey]) {
+        self.sender.handle_sent(now, request, missed);
+    }
+
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(key) = self.coming.pop_front_if(|key| key.at <= now) {
+            self.effects.push_back(Effect::Use(key));
+        }
+        self.sender.handle_timeout(now, &mut self.rng);
+        self.machine.handle_timeout(now);
+    }
+
+    pub fn poll(&mut self, now: Instant) -> Effect {
+        loop {
+            if let Some(effect) = self.effects.pop_front() {
+                return effect;
+            }
+            let keys_at = match self.sender.poll_output() {
+                keys::Output::SendKeys(message) => return Effect::Send(message),
+                keys::Output::UseKey(key) if key.at <= now => return Effect::Use(key),
+                keys::Output::UseKey(key) => {
+                    self.coming.push_back(key);
+                    continue;
+                }
+                keys::Output::Timeout(at) => at,
+            };
+            match self.machine.poll_output() {
+                Output::Ask(Action { request_id, ask }) => self.ask(request_id, ask),
+                Output::Event(event) => self.handle_event(now, event),
+                Output::Timeout(at, _) => {
+                    let use_at = self.coming.front().map(|key| key.at);
+                    return Effect::Wait([at, use_at, keys_at].into_iter().flatten().min());
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self, id: RequestId, ask: Ask) {
+        let content = match ask {
+            Ask::SendJoin { fresh, periods, .. } => self.content(fresh, periods),
+            _ => Value::Null,
+        };
+        // Nothing is delegated, so all goes to the homeserver.
+        if let Some(request) = ask.to_http(&self.address, &content) {
+            self.effects.push_back(Effect::Ask { id, call: Call { ask, request } });
+        }
+    }
+
+    fn content(&mut self, fresh: bool, periods: u32) -> Value {
+        if fresh {
+            let now = Instant::now();
+            self.announced = Some((now, wall()));
+            self.effects.push_back(Effect::Announced(now));
+        }
+        self.join.created_at = self.announced.map(|(_, at)| at).filter(|_| !fresh);
+        self.join.expires = Config::default().expiry * periods;
+        Value::Object(legacy_member::join(&self.join, Profile::Interop, &RoomVersionId::V12).content)
+    }
+
+    fn handle_event(&mut self, now: Instant, event: Event) {
+        let effect = match event {
+            Event::Joined => {
+                let Some((announced_at, _)) = self.announced else { return };
+                self.sender.start(now, &mut self.rng);
+                Effect::Joined(Joined { member_id: self.key.member_id.clone(), announced_at })
+            }
+            Event::Refused => Effect::Ended { refused: true },
+            Event::Left => Effect::Ended { refused: false },
+            _ => return,
+        };
+        self.effects.push_back(effect);
+    }
+}

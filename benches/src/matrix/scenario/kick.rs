@@ -1,0 +1,170 @@
+//! A member is kicked from the room, again and again, while the others go on: how long until nothing goes to it or comes from it,
+//! and does it stay out?
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Serialize;
+
+use super::plan;
+use crate::cli::KickArgs;
+use crate::matrix::door::Door;
+use crate::matrix::room;
+use crate::run::call::Call;
+use crate::run::participant;
+use crate::run::person::Person;
+use crate::run::report::Spread;
+
+const PACE: Duration = Duration::from_millis(500);
+/// Nothing for so long is silence.
+const SILENCE: Duration = Duration::from_secs(1);
+/// Whoever is not in the room is out of the call after so long.
+const PROMISE: Duration = Duration::from_secs(2);
+/// For silence, and for a new join.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Media that are younger flow.
+const FRESH: Duration = Duration::from_millis(200);
+const STEP: Duration = Duration::from_millis(10);
+
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    command: &'static str,
+    participants: u8,
+    kicks: usize,
+    /// From the request to kick to the last packet that was forwarded to or from who was kicked; 0: none came after it.
+    silence_ms: Spread,
+    /// To the end of the session.
+    removed_ms: Spread,
+    /// Kicks after which it did not become silent.
+    not_silenced: usize,
+    /// Tokens given to who was kicked.
+    tokens_after: usize,
+    /// Tokens of before the kick, for another join, that still opened a session; for how long, and how often for too long.
+    stale_tokens: usize,
+    stale_token_ms: Spread,
+    stayed_after: usize,
+    /// Rounds that could not begin, as it did not get in again.
+    not_rejoined: usize,
+    /// Others that were thrown out.
+    others_failed: usize,
+}
+
+pub async fn run(args: &KickArgs) -> Result<()> {
+    let (scenario, plan) = (&args.scenario, plan(args.participants));
+    let door = Door::new(&plan, &scenario.matrix, scenario.server.as_deref(), scenario.ca.as_deref()).await?;
+    let door = Arc::new(door);
+    let mut call = Call::start(plan, door.clone(), PACE)?;
+    call.joined().await;
+    let victim = call.people.len() - 1;
+    let failed = call.people.iter().find_map(|person| person.record().failed.clone());
+    ensure!(failed.is_none(), "somebody did not get in: {}", failed.unwrap_or_default());
+
+    let mut report = Report { command: "matrix kick", participants: args.participants, ..Report::default() };
+    let (mut silence, mut removed, mut stale) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..args.kicks {
+        if round % 10 == 0 {
+            eprintln!("kick {round} of {}", args.kicks);
+        }
+        if !flows(&call, victim).await {
+            report.not_rejoined += 1;
+            back(&door, &mut call, victim).await?;
+            continue;
+        }
+        report.kicks += 1;
+        let seat = &door.seats[victim];
+        let ready = door.token(seat, &format!("{:032x}", rand::random::<u128>())).await.context("before the kick")?;
+        let kicked_at = Instant::now();
+        moderate(&door, victim, "kick").await?;
+        let since = |at: Instant| at.saturating_duration_since(kicked_at).as_secs_f64() * 1e3;
+        match silent(&call, victim, kicked_at).await {
+            Some((last, ended)) => {
+                silence.push(since(last));
+                removed.push(since(ended));
+            }
+            None => report.not_silenced += 1,
+        }
+        let member_id = format!("{:032x}", rand::random::<u128>());
+        report.tokens_after += usize::from(door.token(seat, &member_id).await.is_ok());
+        report.stale_tokens += 1;
+        if let Some(stayed) = participant::stay(door.connect(ready).await?, PROMISE).await {
+            stale.push(stayed.as_secs_f64() * 1e3);
+            report.stayed_after += usize::from(stayed >= PROMISE);
+        }
+        back(&door, &mut call, victim).await?;
+    }
+    report.silence_ms = Spread::of(silence);
+    report.removed_ms = Spread::of(removed);
+    report.stale_token_ms = Spread::of(stale);
+    report.others_failed = call.people[..victim].iter().filter(|person| person.record().failed.is_some()).count();
+    call.end().await;
+    crate::report::print(&report)?;
+    let Report { not_silenced, tokens_after, stayed_after, others_failed, .. } = report;
+    ensure!(report.kicks > 0, "nobody was kicked");
+    ensure!(
+        not_silenced + tokens_after + stayed_after + others_failed == 0,
+        "not all stayed out, or others did not stay in"
+    );
+    Ok(())
+}
+
+async fn moderate(door: &Door, victim: usize, action: &str) -> Result<()> {
+    let (owner, seat) = (&door.seats[0], &door.seats[victim]);
+    room::moderate(&owner.device.account, &owner.room, action, &seat.device.account.user).await.context("to moderate")
+}
+
+/// Into the room again, and into the call.
+async fn back(door: &Door, call: &mut Call, victim: usize) -> Result<()> {
+    let seat = &door.seats[victim];
+    moderate(door, victim, "invite").await?;
+    let via = door.seats[0].device.account.user.server_name().as_str().to_owned();
+    room::join(&seat.device.account, &seat.room, &[&via]).await?;
+    call.again(victim);
+    Ok(())
+}
+
+/// The last packet to or from the person, and the last one in each direction.
+fn last(people: &[Arc<Person>], victim: usize) -> (Option<Instant>, Option<Instant>) {
+    let to = people[victim].record().heard_at;
+    let others = people.iter().filter(|person| person.number != victim);
+    let from = others.filter_map(|person| {
+        let record = person.record();
+        let own = record.streams.values().filter(|stream| stream.expected.person as usize == victim);
+        own.filter_map(|stream| stream.last_at).max()
+    });
+    (to, from.max())
+}
+
+/// Waits until media go both ways.
+async fn flows(call: &Call, victim: usize) -> bool {
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until {
+        let fresh = |at: Option<Instant>| at.is_some_and(|at| at.elapsed() < FRESH);
+        let (to, from) = last(&call.people, victim);
+        if fresh(to) && fresh(from) {
+            return true;
+        }
+        if call.people[victim].record().failed.is_some() {
+            return false;
+        }
+        tokio::time::sleep(STEP).await;
+    }
+    false
+}
+
+/// Waits for silence: the last packet, and when the session was seen to have ended.
+async fn silent(call: &Call, victim: usize, since: Instant) -> Option<(Instant, Instant)> {
+    let mut ended = None;
+    while since.elapsed() < PATIENCE {
+        let (to, from) = last(&call.people, victim);
+        let last = to.max(from).map_or(since, |at| at.max(since));
+        if call.people[victim].record().failed.is_some() {
+            ended.get_or_insert_with(Instant::now);
+        }
+        if let Some(ended) = ended.filter(|_| last.elapsed() > SILENCE) {
+            return Some((last, ended));
+        }
+        tokio::time::sleep(STEP).await;
+    }
+    None
+}

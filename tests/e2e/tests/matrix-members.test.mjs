@@ -1,0 +1,57 @@
+// Headless members (`sfu-bench`, in Rust) on two real homeservers that federate: they call, one of them is kicked, and random requests
+// for tokens are held against a model. How good the figures are is for `benches/` to say; here they must be right.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { BENCH, need } from '../lib/need.mjs';
+import { startRig } from '../lib/matrix/rig.mjs';
+
+const skip = need('synapse', 'openssl', 'bench');
+const TIMEOUT_MS = 180_000;
+
+let rig = null;
+before(async () => {
+  if (!skip) rig = await startRig();
+});
+after(() => rig?.close());
+
+/** Runs it and gives the last line, which is JSON. */
+async function bench(...args) {
+  const homeservers = rig.homeservers.flatMap(({ origin, registrationSecret }, index) => {
+    const file = join(rig.folder, `registration-secret-${index}`);
+    writeFileSync(file, registrationSecret, { mode: 0o600 });
+    return ['--homeserver', origin, '--registration-secret-file', file];
+  });
+  const child = spawn(BENCH, [...args, ...homeservers], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let [output, complaints] = ['', ''];
+  child.stdout.on('data', (chunk) => (output += chunk));
+  child.stderr.on('data', (chunk) => (complaints += chunk));
+  const code = await new Promise((resolve) => child.once('close', resolve));
+  assert.equal(code, 0, `${complaints}\n${output}\n${rig.focus.log.slice(-20).join('\n')}`);
+  return JSON.parse(output.trim().split('\n').at(-1));
+}
+
+test('users of two homeservers open everything that they send each other', { skip, timeout: TIMEOUT_MS }, async () => {
+  const report = await bench('run', '--participants', '3', '--duration', '5s', '--join-rate', '1');
+  assert.equal(report.joined, 3);
+  assert.deepEqual([report.frames_without_key, report.frames_unopened, report.foreign_packets], [0, 0, 0]);
+  assert.ok(report.frames_opened > 0);
+  assert.deepEqual(report.matrix.access, ['application_service']);
+  assert.ok(report.matrix.keys_received >= 6, 'each has the keys of the two others');
+  assert.ok(report.matrix.member_event_across_ms.max > 0);
+});
+
+test('who is kicked from the room is silent within two seconds, and stays out', { skip, timeout: TIMEOUT_MS }, async () => {
+  const report = await bench('matrix', 'kick', '--participants', '2', '--kicks', '2');
+  assert.equal(report.kicks, 2);
+  assert.deepEqual([report.not_silenced, report.tokens_after, report.stayed_after], [0, 0, 0]);
+});
+
+test('nobody gets a token for a room that they are not in', { skip, timeout: TIMEOUT_MS }, async () => {
+  const report = await bench('matrix', 'authorise', '--users', '8', '--rooms', '3', '--requests', '80', '--every', '40');
+  assert.equal(report.wrong_grants, 0);
+  assert.ok(report.granted > 0 && report.refused > 0);
+});
