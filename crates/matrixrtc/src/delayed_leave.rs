@@ -63,7 +63,9 @@ pub enum Ask {
 /// What comes out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
+    /// Make this request, and give its answer to [`DelayedLeave::handle_answer`].
     Ask(Action),
+    /// Something that a client may want to show.
     Event(Event),
     /// Nothing now: call [`DelayedLeave::handle_timeout`] at that time, if there is one.
     Timeout(Option<Instant>, Reason),
@@ -110,11 +112,17 @@ pub enum Reason {
 /// Counts, cumulative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
+    /// Restarts that the homeserver answered.
     pub restarts: u64,
+    /// Scheduled leaves that the homeserver did not know any more.
     pub lost: u64,
+    /// Leaves that were sent when they should have been scheduled.
     pub accidents: u64,
+    /// Joins because our membership had gone.
     pub rejoins: u64,
+    /// Answers that told us to wait.
     pub rate_limited: u64,
+    /// Requests that were not answered, or with an error of the server.
     pub failed: u64,
     /// Answers that belong to no request.
     pub strays: u64,
@@ -409,6 +417,7 @@ impl DelayedLeave {
         matches!(self.will, Will::Armed { .. }) || matches!(self.loan, Loan::Lent { .. })
     }
 
+    /// What happened so far.
     pub fn counters(&self) -> Counters {
         self.counters
     }

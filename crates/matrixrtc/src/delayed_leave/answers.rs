@@ -87,7 +87,7 @@ impl DelayedLeave {
     }
 
     fn restart_every(&self, delay: Duration) -> Duration {
-        self.config.restart_every.min(delay / 2)
+        self.config.restart_every.min(delay / 2).max(RETRY)
     }
 
     /// The leave was sent and not scheduled. If we were in, or are about to be, we are out now.

@@ -36,11 +36,15 @@ pub const LOAN_DELAY_MIN: Duration = Duration::from_secs(30);
 pub const JOIN_WAIT_MAX: Duration = Duration::from_secs(3);
 /// A restart that takes longer is tried again.
 pub const RESTART_TIMEOUT: Duration = Duration::from_secs(2);
+/// An answer about a scheduled leave is waited for so long.
 pub const MANAGE_TIMEOUT: Duration = Duration::from_secs(5);
+/// An answer to a join or leave is waited for so long.
 pub const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// The focus has so long to say that it took the leave.
 pub const DELEGATE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two tries after a network error, doubled up to [`RETRY_MAX`] for all but restarts.
 pub const RETRY: Duration = Duration::from_secs(1);
+/// The longest wait between two tries.
 pub const RETRY_MAX: Duration = Duration::from_secs(8);
 /// After a 429 that names no wait.
 pub const RATE_LIMIT_WAIT: Duration = Duration::from_secs(5);

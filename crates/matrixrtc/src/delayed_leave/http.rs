@@ -13,6 +13,7 @@ use super::{Ask, Manage, Schedule};
 /// Where the member event lives, and what its leave looks like. The same for all requests of one membership.
 #[derive(Clone, PartialEq)]
 pub struct Address {
+    /// Of the call.
     pub room_id: OwnedRoomId,
     /// For example `org.matrix.msc3401.call.member`.
     pub event_type: String,
@@ -24,6 +25,7 @@ pub struct Address {
     pub leave: Value,
 }
 
+/// Of an HTTP request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     Put,
@@ -34,10 +36,13 @@ pub enum Method {
 /// still accept it, and then limit the rate per user and not per address.
 #[derive(Clone, PartialEq)]
 pub struct Request {
+    /// `PUT` or `POST`.
     pub method: Method,
     /// Begins with `/_matrix`; already percent-encoded.
     pub path: String,
+    /// Names and values, not yet encoded.
     pub query: Vec<(&'static str, String)>,
+    /// JSON.
     pub body: Value,
 }
 

@@ -30,7 +30,9 @@ pub enum Manage {
 /// The dialects that are still worth a try, best first, and the longest delay.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Support {
+    /// To schedule with.
     pub schedule: Vec<Schedule>,
+    /// To restart and cancel with.
     pub manage: Vec<Manage>,
     /// The longest delay that the server takes, if it told.
     pub max_delay: Option<Duration>,

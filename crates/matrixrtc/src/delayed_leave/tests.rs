@@ -1,5 +1,6 @@
 //! One case each; whole lives are in `simulation`.
 
+mod chaos;
 mod delegation;
 mod homeserver;
 mod simulation;

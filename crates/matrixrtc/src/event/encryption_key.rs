@@ -28,12 +28,17 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 /// What one message says, of whatever type. All of it is a claim.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeyMessage {
+    /// The room of the call.
     pub room_id: OwnedRoomId,
+    /// Whose key it says it is.
     pub member_id: Option<String>,
+    /// The device that it says it is from; only deployed messages do.
     pub device: Option<OwnedDeviceId>,
     /// Deployed messages name the session, MSC4143's do not.
     pub slot: Option<SlotId>,
+    /// The key index that frames name.
     pub index: u8,
+    /// The key.
     pub key: MediaKey,
     /// By the sender's clock; only comparable with its own.
     pub sent_at: Option<Timestamp>,

@@ -12,14 +12,18 @@ use crate::time::Timestamp;
 
 /// What deployed clients send; the invite's unstable type is the same.
 pub const TYPE: &str = "org.matrix.msc4075.rtc.notification";
+/// All types that are read.
 pub const TYPES: [&str; 3] = [TYPE, "m.rtc.notification", "m.rtc.invite"];
+/// What deployed clients decline with.
 pub const DECLINE_TYPE: &str = "org.matrix.msc4310.rtc.decline";
+/// All types that are read.
 pub const DECLINE_TYPES: [&str; 2] = [DECLINE_TYPE, "m.rtc.decline"];
 
 /// The sender's clock is believed so far from the server's; else the server's time counts.
 pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(20);
-/// Nobody's telephone rings longer: of the deployed form, and of the invite.
+/// Nobody's telephone rings longer: of the deployed form.
 pub const LIFETIME_MAX: Duration = Duration::from_secs(90);
+/// The same of the invite.
 pub const INVITE_LIFETIME_MAX: Duration = Duration::from_secs(120);
 /// Users that are named one by one. More are not read: a room is called with `room`.
 pub const MENTIONS_MAX: usize = 256;
@@ -27,18 +31,23 @@ pub const MENTIONS_MAX: usize = 256;
 /// How loud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loudness {
+    /// It rings.
     Ring,
+    /// It is shown, quietly.
     Notify,
 }
 
 /// Whom it is for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Mentions {
+    /// One by one.
     pub users: Vec<OwnedUserId>,
+    /// Everybody in the room.
     pub room: bool,
 }
 
 impl Mentions {
+    /// Whether this user is meant.
     pub fn includes(&self, user: &UserId) -> bool {
         self.room || self.users.iter().any(|mentioned| mentioned == user)
     }
@@ -55,13 +64,16 @@ pub struct Notification {
     pub member_event: Option<OwnedEventId>,
     /// Of the invite; the deployed form is for the room's own call.
     pub slot: SlotId,
+    /// By the sender's clock if that can be believed, else by the server's.
     pub started_at: Timestamp,
+    /// For how long it rings.
     pub lifetime: Duration,
     /// `audio`, `video`, or something else.
     pub intent: Option<String>,
 }
 
 impl Notification {
+    /// When it is a missed call.
     pub fn ends_at(&self) -> Timestamp {
         self.started_at.plus(self.lifetime)
     }

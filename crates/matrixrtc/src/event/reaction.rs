@@ -6,21 +6,22 @@ use serde_json::{Value, json};
 
 use super::RoomEvent;
 
+/// Of a raised hand.
 pub const RAISED_HAND_TYPE: &str = "m.reaction";
+/// Of an emoji.
 pub const EMOJI_TYPE: &str = "io.element.call.reaction";
 /// The key of the annotation that is a raised hand.
 pub const HAND: &str = "🖐️";
 /// Of one emoji, joined ones included.
 pub const EMOJI_BYTES_MAX: usize = 64;
 
+/// What a member shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shown {
+    /// A raised hand.
     Hand,
     /// One emoji, and what clients call it, if they do.
-    Emoji {
-        emoji: String,
-        name: Option<String>,
-    },
+    Emoji { emoji: String, name: Option<String> },
 }
 
 /// Reads a raised hand or an emoji: what is shown, and the member event that it is for. `None` for all other events, reactions to other
