@@ -237,7 +237,9 @@ pub struct DelayedLeave {
     undo: bool,
     /// The join does not wait longer for the will.
     join_by: Instant,
+    /// Of a schedule without an answer, for the next try: the server then knows it for the same.
     transaction: Option<String>,
+    loan_transaction: Option<String>,
     schedule_tries: u32,
     member_tries: u32,
     rejoins: u32,
@@ -267,6 +269,7 @@ impl DelayedLeave {
             undo: false,
             join_by: now,
             transaction: None,
+            loan_transaction: None,
             schedule_tries: 0,
             member_tries: 0,
             rejoins: 0,

@@ -281,8 +281,8 @@ impl DelayedLeave {
     }
 
     fn on_loan_scheduled(&mut self, now: Instant, pending: &Pending, answer: Answer) {
-        let Ask::Schedule { dialect, delay, .. } = &pending.ask else { return };
-        self.transaction = None;
+        let Ask::Schedule { dialect, delay, transaction } = &pending.ask else { return };
+        self.loan_transaction = (answer == Answer::Failed).then(|| transaction.clone());
         match (answer, &mut self.loan) {
             (Answer::Scheduled { delay_id }, Loan::Wanted { tries, .. }) if self.want == Want::In => {
                 self.loan = Loan::Offered { delay_id, delay: *delay, tries: *tries + 1 };

@@ -60,8 +60,8 @@ pub const LOAN_RETRY: Duration = Duration::from_secs(60);
 pub const LOAN_TRIES_MAX: u32 = 3;
 /// Tries to send a leave before the last will is left to do it.
 pub const LEAVE_TRIES_MAX: u32 = 10;
-/// Tries to cancel what must not fire. A failed one costs a rejoin.
-pub const CANCEL_TRIES_MAX: u32 = 5;
+/// Tries to cancel what must not fire, some 80 s of them. What is left fires in the end, and costs a rejoin.
+pub const CANCEL_TRIES_MAX: u32 = 12;
 /// Scheduled leaves that wait to be cancelled; the oldest is forgotten.
 pub const STALE_MAX: usize = 8;
 /// Requests that were given up and may still be answered.

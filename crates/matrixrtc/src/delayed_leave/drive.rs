@@ -158,7 +158,7 @@ impl DelayedLeave {
         };
         match (&self.will, self.want) {
             (Will::Missing { not_before }, Want::In) if !lent && self.usable() => {
-                consider(*not_before, Purpose::Own, self.schedule_ask(self.delay())?);
+                consider(*not_before, Purpose::Own, self.schedule_ask(self.delay(), &self.transaction)?);
             }
             (Will::Armed { delay_id, restart_at, .. }, Want::In) => {
                 let ask = Ask::Restart { dialect: manage, delay_id: delay_id.clone() };
@@ -173,7 +173,8 @@ impl DelayedLeave {
         }
         match &self.loan {
             Loan::Wanted { not_before, tries } if *tries < LOAN_TRIES_MAX && self.is_joined() && armed => {
-                if let Some(ask) = self.loan_delay().and_then(|delay| self.schedule_ask(delay)) {
+                if let Some(ask) = self.loan_delay().and_then(|delay| self.schedule_ask(delay, &self.loan_transaction))
+                {
                     consider(*not_before, Purpose::Loan, ask);
                 }
             }
@@ -186,9 +187,9 @@ impl DelayedLeave {
         next
     }
 
-    fn schedule_ask(&self, delay: Duration) -> Option<Ask> {
+    fn schedule_ask(&self, delay: Duration, transaction: &Option<String>) -> Option<Ask> {
         let dialect = *self.support.schedule.first()?;
-        let transaction = self.transaction.clone().unwrap_or_else(|| format!("{}.{}", self.prefix, self.next_id + 1));
+        let transaction = transaction.clone().unwrap_or_else(|| format!("{}.{}", self.prefix, self.next_id + 1));
         Some(Ask::Schedule { dialect, delay, transaction })
     }
 
@@ -229,6 +230,7 @@ impl DelayedLeave {
         self.stale.clear();
         self.will = Will::Missing { not_before: self.join_by };
         self.loan = Loan::None;
+        (self.transaction, self.loan_transaction) = (None, None);
         self.outputs.push_back(Output::Event(event));
     }
 }

@@ -12,10 +12,23 @@ use super::*;
 #[derive(Debug, Clone)]
 enum Packet {
     Request(Action),
+    /// The focus gave the job up.
+    GaveUp,
     Answer(RequestId, Answer),
     /// What a sync of that moment said.
     Sync(bool),
 }
+
+/// What the focus does for the member: restarts the leave at four fifths of its delay, and sends it when the member has been
+/// silent for [`CONFIRMED_LOSS`].
+struct Job {
+    delay_id: String,
+    delay: Duration,
+    restart_at: Instant,
+}
+
+/// Signalling and media are gone for so long before a focus believes it.
+const CONFIRMED_LOSS: Duration = Duration::from_secs(20);
 
 struct World {
     rng: ChaCha20Rng,
@@ -31,10 +44,17 @@ struct World {
     wakes: u32,
     events: Vec<Event>,
     last_sync: Instant,
+    job: Option<Job>,
+    /// The member died then.
+    silent_since: Option<Instant>,
 }
 
 impl World {
     fn new(seed: u64) -> Self {
+        Self::with(seed, Config::default())
+    }
+
+    fn with(seed: u64, config: Config) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         let schedule = match rng.random_range(0..4) {
             0 => vec![Schedule::Stable],
@@ -54,22 +74,23 @@ impl World {
             max_delay: seconds([4, 10, 86_400][rng.random_range(0..3)]),
         };
         let now = epoch();
-        let machine = DelayedLeave::new(now, Config::default(), all(), "t".to_owned());
+        let machine = DelayedLeave::new(now, config, all(), "t".to_owned());
         let server = Homeserver::new(manners);
         let (loss, delay_max) = (rng.random_range(0..60), millis(rng.random_range(10..6000)));
-        let network = BTreeMap::new();
         Self {
             rng,
             now,
             machine,
             server,
-            network,
+            network: BTreeMap::new(),
             packets: 0,
             loss,
             delay_max,
             wakes: 0,
             events: vec![],
             last_sync: now,
+            job: None,
+            silent_since: None,
         }
     }
 
@@ -100,16 +121,45 @@ impl World {
         }
     }
 
+    fn focus_wakes(&self) -> Option<Instant> {
+        let job = self.job.as_ref()?;
+        Some(self.silent_since.map_or(job.restart_at, |since| (since + CONFIRMED_LOSS).min(job.restart_at)))
+    }
+
+    fn run_focus(&mut self) {
+        let Some(job) = &mut self.job else { return };
+        if self.silent_since.is_some_and(|since| since + CONFIRMED_LOSS <= self.now) {
+            if self.server.scheduled.remove(&job.delay_id).is_some() {
+                self.server.joined = false;
+            }
+            self.job = None;
+        } else if job.restart_at <= self.now {
+            job.restart_at = self.now + job.delay.mul_f64(0.8);
+            match self.server.scheduled.get_mut(&job.delay_id) {
+                Some((at, delay)) => *at = self.now + *delay,
+                None => {
+                    self.job = None;
+                    self.send(Packet::GaveUp);
+                }
+            }
+        }
+    }
+
     fn run(&mut self, duration: Duration, alive: bool) {
         let until = self.now + duration;
+        if !alive {
+            self.silent_since.get_or_insert(self.now);
+        }
         loop {
             let wake = if alive { self.drain() } else { None };
             let sync = self.last_sync + seconds(1);
             let arrival = self.network.keys().next().map(|(at, _)| *at);
-            let next = [wake, arrival, self.server.next_fire(), Some(sync)].into_iter().flatten().min();
+            let next =
+                [wake, arrival, self.server.next_fire(), self.focus_wakes(), Some(sync)].into_iter().flatten().min();
             let Some(next) = next.filter(|next| *next <= until) else { break };
             self.now = self.now.max(next);
             self.server.fire(self.now);
+            self.run_focus();
             if sync <= self.now {
                 self.last_sync = self.now;
                 self.send(Packet::Sync(self.server.joined));
@@ -130,13 +180,18 @@ impl World {
 
     fn arrive(&mut self, packet: Packet, alive: bool) {
         match packet {
+            Packet::Request(Action { request_id, ask: Ask::Delegate { delay_id, delay } }) => {
+                self.job = Some(Job { delay_id, delay, restart_at: self.now });
+                self.send(Packet::Answer(request_id, Answer::Done));
+            }
             Packet::Request(action) => {
                 let answer = self.server.handle(self.now, &action.ask, &mut self.rng);
                 self.send(Packet::Answer(action.request_id, answer));
             }
             Packet::Answer(id, answer) if alive => self.machine.handle_answer(self.now, id, answer),
             Packet::Sync(joined) if alive => self.machine.handle_own_membership(self.now, joined),
-            Packet::Answer(..) | Packet::Sync(_) => {}
+            Packet::GaveUp if alive => self.machine.handle_delegation_lost(self.now),
+            Packet::Answer(..) | Packet::Sync(_) | Packet::GaveUp => {}
         }
     }
 
@@ -150,10 +205,22 @@ impl World {
         self.run(seconds(150), true);
         assert!(self.server.joined && self.machine.is_joined(), "seed {seed}: a living member is not in");
         assert!(!self.machine.is_probably_left(), "seed {seed}");
-        // One that the machine knows, and none that would fire behind its back.
-        let covered = usize::from(self.can_be_covered());
-        assert_eq!(self.server.scheduled.len(), covered, "seed {seed}: {:?}", self.server.manners);
-        assert_eq!(usize::from(self.machine.has_last_will()), covered, "seed {seed}");
+        let covered = self.can_be_covered();
+        assert_eq!(self.machine.has_last_will(), covered, "seed {seed}");
+        let known = match (&self.machine.will, &self.machine.loan) {
+            (_, Loan::Lent { delay_id, .. }) | (Will::Armed { delay_id, .. }, _) => Some(delay_id),
+            (Will::Missing { .. }, _) => None,
+        };
+        assert!(known.is_none_or(|id| self.server.scheduled.contains_key(id)), "seed {seed}");
+        // None fires behind the machine's back, but for one that was to be lent, and whose id got lost on the way: the query
+        // dialect has no transactions, and elsewhere the focus may have gone before the next try. It costs a rejoin in an hour.
+        let may_be_lost = self.server.manners.schedule == [Schedule::Query] || self.machine.loan_transaction.is_some();
+        let others = self
+            .server
+            .scheduled
+            .iter()
+            .filter(|(id, (_, delay))| Some(*id) != known && !(may_be_lost && *delay == seconds(3600)));
+        assert_eq!(others.count(), 0, "seed {seed}: {:?}", self.server.manners);
     }
 }
 
@@ -210,4 +277,39 @@ fn one_that_left_stays_away_and_leaves_nothing_behind() {
         }
         assert!(world.server.scheduled.is_empty(), "seed {seed}");
     }
+}
+
+/// The signalling connection comes and goes as well.
+#[test]
+fn what_the_focus_holds_covers_a_member_and_comes_back() {
+    let config = Config { loan_delay: Some(seconds(3600)), ..Config::default() };
+    let mut lent = 0;
+    for seed in 0..SEEDS {
+        let mut world = World::with(seed, config.clone());
+        if !world.can_be_covered() {
+            continue;
+        }
+        world.machine.join(world.now);
+        for round in 0..12 {
+            if round % 2 == 0 {
+                world.machine.handle_focus_connected(world.now);
+            } else {
+                world.machine.handle_focus_lost(world.now);
+            }
+            let pause = millis(world.rng.random_range(0..20_000));
+            world.run(pause, true);
+        }
+        let ends_connected = world.rng.random_bool(0.7);
+        if ends_connected {
+            world.machine.handle_focus_connected(world.now);
+        }
+        world.assert_well(seed);
+        let is_lent = matches!(world.machine.loan, Loan::Lent { .. });
+        assert!(ends_connected || !is_lent, "seed {seed}");
+        lent += u32::from(is_lent);
+        let gone_within = if is_lent { seconds(25) } else { seconds(10) + millis(200) };
+        world.run(gone_within, false);
+        assert!(!world.server.joined, "seed {seed}: a ghost, lent: {is_lent}");
+    }
+    assert!(lent > 30, "{lent} were lent");
 }
