@@ -9,7 +9,7 @@ venv=$root/.demo/synapse
 synapse() {
     local python='' candidate
     # The stamp is written last: a folder without it is a fetch that was interrupted.
-    cmp -s "$requirements" "$venv/requirements.txt" && return 0
+    cmp -s "$requirements" "$venv/requirements.txt" && touch "$venv/requirements.txt" && return 0
     for candidate in "${PYTHON:-}" python3.11 python3.12 python3.13 python3 python3.10; do
         [ -n "$candidate" ] && "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && python=$candidate && break
     done

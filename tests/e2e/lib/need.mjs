@@ -31,6 +31,7 @@ export const TCPDUMP = onPath('tcpdump');
 export const IP = onPath('ip');
 export const TC = onPath('tc');
 export const NFT = onPath('nft');
+export const SETPRIV = onPath('setpriv');
 const target = process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target');
 export const SERVER = process.env.SFU_SERVER ?? join(target, 'debug/sfu-server');
 export const BENCH = process.env.SFU_BENCH ?? join(target, 'debug/sfu-bench');

@@ -84,6 +84,13 @@ test('interrupted while it starts, and when a part of it cannot start, it leaves
   assert.deepEqual(await early.isGone(), { code: 0, signal: null }, early.output);
   nothingIsLeft(early.folder);
 
+  // Nobody can tidy up after SIGKILL, but nothing goes on running.
+  const killed = startDemo(t);
+  await until('both homeservers are being started', () => processesIn(killed.folder).length >= 2, { deadlineMs: 30_000 });
+  killed.child.kill('SIGKILL');
+  await killed.isGone();
+  await until('nothing runs any more', () => processesIn(killed.folder).length === 0);
+
   // A focus that prints its registration and then does not start: by then both homeservers run.
   const folder = mkdtempSync(join(tmpdir(), 'demo-matrix-broken-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));

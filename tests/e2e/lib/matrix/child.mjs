@@ -1,18 +1,20 @@
 // A server process of the rig: started, watched, ended. It writes its last words into `log`.
 
 import { spawn } from 'node:child_process';
+import { SETPRIV } from '../need.mjs';
 
 const LOG_LINES_MAX = 5000;
 /** From the polite signal to the one that cannot be refused. */
 const END_MS = 5000;
 
 const running = new Set();
-// However this process ends, short of SIGKILL, nothing of its own is left behind.
+// However this process ends, nothing of its own is left behind. What it cannot see coming, the kernel does (`--pdeathsig`).
 process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
 
 export function startChild(command, args, { env = {}, cwd, log = [] } = {}) {
   // Its own process group: Ctrl-C in a terminal reaches this process alone, which then ends its children in order.
-  const child = spawn(command, args, { cwd, env: { PATH: process.env.PATH, ...env }, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  const [program, words] = SETPRIV ? [SETPRIV, ['--pdeathsig', 'KILL', command, ...args]] : [command, args];
+  const child = spawn(program, words, { cwd, env: { PATH: process.env.PATH, ...env }, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
   running.add(child);
   const note = (chunk) => {
     log.push(...String(chunk).split('\n').filter(Boolean));
