@@ -163,7 +163,12 @@ impl Socket {
                         // tungstenite answers pings itself. They do not count as a sign of life: a browser cannot send
                         // them, and a proxy may.
                         Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
-                        Some(Ok(Message::Close(_)) | Err(_)) | None => break,
+                        Some(Ok(Message::Close(_)) | Err(_)) | None => {
+                            // Until now somebody was there: the one who closed it, or his system when he died. If we close
+                            // it ourselves, that says nothing about him.
+                            let _ = self.control.send(FromSocket::Heard { connection: self.id }).await;
+                            break;
+                        }
                     }
                     now
                 }
