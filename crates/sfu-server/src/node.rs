@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use focus_control::{Control, ControlBounds, ControlConfig};
-use focus_matrix::delegation::Timing;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
@@ -174,7 +173,8 @@ impl Node {
         let mut task = ControlTask::new(control, workers.handles.clone(), metrics.clone(), control_stats);
         if let Some(homeservers) = &homeservers {
             let servers = homeservers.names().map(ToString::to_string);
-            let wills = Wills::new(servers, Timing::default(), fetch.clone(), store.clone(), saved.delegations)?;
+            let timing = config.delegation.clone();
+            let wills = Wills::new(servers, timing, fetch.clone(), store.clone(), saved.delegations)?;
             task.looks_after(wills);
         }
         let watch_task = homeservers.map(|homeservers| {
@@ -330,6 +330,11 @@ fn say_who_is_let_in(config: &Config, http: SocketAddr, gate: Option<&Gate>) {
         if config.matrix.open {
             warn!(
                 "matrix.open: WHOEVER KNOWS THE ID OF A ROOM IS LET INTO ITS CALLS where nobody can tell who is in it"
+            );
+        }
+        if config.state.dir.is_none() {
+            warn!(
+                "no state.dir: after a restart, removed participants can come back, and leaves that were delegated are late"
             );
         }
         if config.state.dir.is_none() && config.auth.signing_key_file.is_none() {

@@ -151,7 +151,13 @@ fn missing_reports_on_media_are_no_proof_of_silence() {
     rig.machine.handle_media(rig.now, SessionNumber(1), seconds(0));
     rig.pass(seconds(300));
     assert!(rig.idle());
-    rig.machine.handle_media(rig.now, SessionNumber(1), seconds(300));
+    while rig.idle() {
+        rig.pass(seconds(10));
+    }
+    let (id, ask) = rig.ask();
+    assert!(matches!(ask, Ask::Restart { .. }), "nor when it is looked at for another reason");
+    rig.answer(id, Answer::Done);
+    rig.machine.handle_media(rig.now, SessionNumber(1), seconds(3000));
     assert!(matches!(rig.ask().1, Ask::Send { .. }));
 }
 

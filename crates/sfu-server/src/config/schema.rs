@@ -79,6 +79,9 @@ macro_rules! tree {
             /// `--dev`: a flag only, so that no configuration file opens a server to everybody.
             #[serde(skip)]
             pub dev: bool,
+            /// The paces of delegated leaves: for tests, which have no time.
+            #[serde(skip)]
+            pub delegation: focus_matrix::delegation::Timing,
             $( pub $field: $ty, )*
         }
 

@@ -3,6 +3,7 @@
 
 mod harness;
 
+mod delegation;
 mod draining;
 mod http;
 mod limits;
