@@ -15,11 +15,10 @@ import type { Reading } from '../stats.ts';
 import type { Wish } from '../subscriptions.ts';
 import type { Source } from '../wire.ts';
 import { getAccess } from './access.ts';
+import { CallKeys } from './call-keys.ts';
 import { delegate } from './delegation.ts';
-import { encodeBase64, participantIdentity } from './identity.ts';
-import { KeyBox } from './key-box.ts';
-import { KEY_TYPE, keyContent, readKey } from './key-message.ts';
-import { KeyRing } from './key-ring.ts';
+import { Directory } from './directory.ts';
+import { encodeBase64 } from './identity.ts';
 import { keyOf, LEGACY_TYPE, type Membership } from './membership.ts';
 import { Merge } from './merge.ts';
 import { Mesh } from './mesh.ts';
@@ -51,10 +50,6 @@ export interface MatrixCallEvents extends CallEvents {
 }
 
 const MEMBER_ID_BYTES = 12;
-/** A focus keeps a session without a socket for 30 s; so long one who left is no stranger. */
-const FORMER_MS = 40_000;
-/** Of those who left lately. */
-const FORMER_MAX = 1000;
 
 interface Focus {
   readonly name: string;
@@ -76,13 +71,9 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
   readonly #foci = new Map<string, Focus>();
   readonly #reach = new Map<string, Reach>();
   readonly #stops: (() => void)[] = [];
-  /** Member by what a focus calls it. */
-  #byIdentity = new Map<string, Membership>();
-  /** When those were seen to leave whom a focus may still show. */
-  readonly #former = new Map<string, number>();
+  readonly #directory: Directory;
   #encryption: MemberKeysClient | null = null;
-  #ring: KeyRing | null = null;
-  #box: KeyBox | null = null;
+  #keys: CallKeys | null = null;
   #mesh: Mesh | null = null;
   /** The member whom we cannot connect to directly. */
   #meshFailed: string | null = null;
@@ -97,6 +88,7 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
     this.#session = options.session;
     const { homeserver, room, slot, clock, wallClock } = options.session.options;
     this.#own = new OwnMember({ homeserver, clock, room: room.id, roomVersion: options.roomVersion, slot, memberId: this.#memberId, intent: options.intent, wallClock });
+    this.#directory = new Directory(clock, () => this.#update());
     this.#merge = new Merge((participant) => this.#resolve(participant), plays);
     const forward = ['participant-joined', 'participant-updated', 'participant-left', 'track-added', 'track-changed', 'track-removed', 'media', 'media-ended', 'paused', 'speakers', 'encryption', 'warning'] as const;
     for (const type of forward) this.#merge.on(type, (event) => this.emit(type, event as never));
@@ -224,31 +216,13 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
     return reading ? { ...reading, frames: this.#counters } : null;
   }
 
-  // --- keys
-
   #startKeys(): void {
-    const { homeserver, room, clock, wallClock } = this.#session.options;
-    const encryption = new MemberKeysClient(this.#options.worker());
-    this.#encryption = encryption;
-    encryption.on('counters', (counters) => (this.#counters = counters));
-    this.#box = new KeyBox({ set: (identity, index, key) => encryption.setKey(identity, index, key), remove: (identity) => encryption.remove(identity) });
-    this.#ring = new KeyRing({
-      clock,
-      prepare: ({ index, key }) => encryption.prepareKey(index, key),
-      use: (index) => encryption.useKey(index),
-      send: (key, to) => {
-        const content = keyContent(room.id, { id: this.#memberId, device: homeserver.device }, key, wallClock());
-        const targets = to.filter(({ deviceFrom }) => deviceFrom !== 'nothing').map(({ user, device }) => ({ user, device }));
-        homeserver.sendToDevice(KEY_TYPE, targets, content).catch(() => this.emit('warning', { message: 'a key could not be sent' }));
-      },
-    });
-    this.#stops.push(
-      homeserver.onToDevice((message) => {
-        const key = readKey(message, room.id, wallClock());
-        if (key) this.#box?.add(key);
-        this.#mesh?.handle(message);
-      }),
-    );
+    const { homeserver } = this.#session.options;
+    const worker = new MemberKeysClient(this.#options.worker());
+    this.#encryption = worker;
+    worker.on('counters', (counters) => (this.#counters = counters));
+    this.#keys = new CallKeys({ session: this.#session.options, memberId: this.#memberId, worker, failed: (message) => this.emit('warning', { message }) });
+    this.#stops.push(homeserver.onToDevice((message) => this.#mesh?.handle(message)));
   }
 
   // --- ways
@@ -278,7 +252,7 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
       own: { user: homeserver.user, device: homeserver.device, memberId: this.#memberId },
       newSession: randomId,
       newPeer: (member, offers, send) =>
-        new MeshPeer({ offers, send, identity: this.#identityOf(member), name: member.user, encryption: encryption.connection(), codec: this.#options.codec, iceServers: this.#options.iceServers ?? [] }),
+        new MeshPeer({ offers, send, identity: this.#directory.identityOf(member), name: member.user, encryption: encryption.connection(), codec: this.#options.codec, iceServers: this.#options.iceServers ?? [] }),
     });
     this.#mesh = mesh;
     mesh.on('opened', ({ peer }) => {
@@ -309,11 +283,8 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
     const own = everybody.find(({ user, device }) => user === homeserver.user && device === homeserver.device) ?? null;
     const overwritten = room.state(LEGACY_TYPE).some(({ stateKey, sender }) => stateKey === this.#own.stateKey && sender !== homeserver.user);
     this.#own.seen(overwritten ? null : own && { eventId: own.eventId, isOurs: own.memberId === this.#memberId, sentAt: own.sentAt });
-    const identities = await Promise.all(others.map((member) => participantIdentity(member.user, member.memberId)));
-    this.#rememberFormer(new Set(identities));
-    this.#byIdentity = new Map(others.map((member, index) => [identities[index] ?? '', member]));
-    await this.#box?.setMembers(others);
-    this.#ring?.setMembers(others);
+    await this.#directory.setMembers(others);
+    await this.#keys?.setMembers(others);
     if (others.length > 0) this.#session.answered();
     const way = this.#decide(own, others);
     this.#reach.clear();
@@ -412,8 +383,8 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
     const mesh = this.#mesh;
     if (!mesh?.peer?.connected) return;
     const direct = [...mesh.peer.participants.values()].flatMap(({ identity, tracks }) => {
-      const member = this.#byIdentity.get(identity ?? '');
-      return member ? [...tracks.values()].filter(({ muted }) => !muted).map(({ source }) => `${keyOf(member)}/${source}`) : [];
+      const member = this.#directory.find(identity);
+      return member !== null && member !== 'former' ? [...tracks.values()].filter(({ muted }) => !muted).map(({ source }) => `${keyOf(member)}/${source}`) : [];
     });
     if (mesh.growing && direct.every((id) => this.#merge.shownOver(id) !== 'mesh')) mesh.done();
     // What it sends directly is heard a moment after the connection is up.
@@ -422,26 +393,10 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
 
   // --- state
 
-  #rememberFormer(present: ReadonlySet<string>): void {
-    const { clock } = this.#session.options;
-    const now = clock.now();
-    for (const [identity, at] of this.#former) if (present.has(identity) || now - at >= FORMER_MS) this.#former.delete(identity);
-    for (const identity of this.#byIdentity.keys()) {
-      if (present.has(identity) || this.#former.size >= FORMER_MAX) continue;
-      this.#former.set(identity, now);
-      clock.after(FORMER_MS, () => this.#update());
-    }
-  }
-
   #resolve({ identity }: RemoteParticipant): { id: string; name: string } | 'hidden' | null {
-    const member = this.#byIdentity.get(identity ?? '');
-    if (!member && this.#former.has(identity ?? '')) return 'hidden';
-    return member ? { id: keyOf(member), name: this.#session.options.room.displayName(member.user) } : null;
-  }
-
-  #identityOf(member: Membership): string {
-    for (const [identity, known] of this.#byIdentity) if (keyOf(known) === keyOf(member)) return identity;
-    return '';
+    const member = this.#directory.find(identity);
+    if (member === 'former') return 'hidden';
+    return member && { id: keyOf(member), name: this.#session.options.room.displayName(member.user) };
   }
 
   #refreshState(): void {
@@ -460,7 +415,7 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
     for (const stop of this.#stops) stop();
     void this.#own.leave();
     this.#cancelTopology();
-    this.#ring?.close();
+    this.#keys?.close();
     this.#mesh?.close();
     for (const focus of [...this.#foci.values()]) this.#disconnect(focus);
     this.#encryption?.close();

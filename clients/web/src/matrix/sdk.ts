@@ -1,26 +1,14 @@
-// matrix-js-sdk behind our interfaces: login, sync, rooms, and Olm through its Rust crypto. The only file that names it.
+// matrix-js-sdk behind our interfaces: login, sync, rooms, and Olm through its Rust crypto. Only
+// the files `sdk*.ts` name it.
 
 import { initAsync } from '@matrix-org/matrix-sdk-crypto-wasm';
-import {
-  ClientEvent,
-  createClient,
-  EventTimeline,
-  EventType,
-  MatrixError,
-  MatrixEventEvent,
-  Method,
-  RoomEvent,
-  RoomMemberEvent,
-  RoomStateEvent,
-  RoomStickyEventsEvent,
-  type MatrixClient,
-  type MatrixEvent,
-  type Room as SdkRoom,
-} from 'matrix-js-sdk';
+import { ClientEvent, createClient, RoomEvent, type MatrixClient, type Method } from 'matrix-js-sdk';
 import { logger } from 'matrix-js-sdk/lib/logger.js';
-import { HomeserverError, type Homeserver, type RawEvent, type Room, type ToDevice, type Trust } from './homeserver.ts';
+import { HomeserverError, type Homeserver, type Room, type ToDevice, type Trust } from './homeserver.ts';
 import { isObject, objectAt, stringAt, type Json } from './json.ts';
 import type { Login } from './login.ts';
+import { asError } from './sdk-error.ts';
+import { RoomView } from './sdk-room.ts';
 
 /** A slow first sync of a large account. */
 const FIRST_SYNC_MS = 60_000;
@@ -151,115 +139,11 @@ export class Sdk implements Homeserver {
   }
 }
 
-class RoomView implements Room {
-  readonly #client: MatrixClient;
-  readonly #room: SdkRoom;
-
-  constructor(client: MatrixClient, room: SdkRoom) {
-    this.#client = client;
-    this.#room = room;
-  }
-
-  get id(): string {
-    return this.#room.roomId;
-  }
-
-  get name(): string {
-    return this.#room.name;
-  }
-
-  get version(): string {
-    return this.#room.getVersion();
-  }
-
-  get joinedCount(): number {
-    return this.#room.getJoinedMemberCount();
-  }
-
-  state(type: string): readonly RawEvent[] {
-    const state = this.#room.getLiveTimeline().getState(EventTimeline.FORWARDS);
-    return (state?.getStateEvents(type) ?? []).map(raw);
-  }
-
-  sticky(type: string): readonly RawEvent[] {
-    return [...this.#room._unstable_getStickyEvents()].filter((event) => event.getType() === type).map(raw);
-  }
-
-  isJoined(user: string): boolean {
-    return this.#room.getMember(user)?.membership === 'join';
-  }
-
-  displayName(user: string): string {
-    return this.#room.getMember(user)?.name ?? user;
-  }
-
-  onChange(listener: () => void): () => void {
-    const decrypted = (event: MatrixEvent): void => (event.getRoomId() === this.id ? listener() : undefined);
-    const member = (_: unknown, { roomId }: { roomId: string }): void => (roomId === this.id ? listener() : undefined);
-    this.#room.on(RoomStateEvent.Events, listener);
-    this.#room.on(RoomStickyEventsEvent.Update, listener);
-    this.#client.on(RoomMemberEvent.Membership, member);
-    this.#client.on(MatrixEventEvent.Decrypted, decrypted);
-    return () => {
-      this.#room.off(RoomStateEvent.Events, listener);
-      this.#room.off(RoomStickyEventsEvent.Update, listener);
-      this.#client.off(RoomMemberEvent.Membership, member);
-      this.#client.off(MatrixEventEvent.Decrypted, decrypted);
-    };
-  }
-
-  onTimeline(listener: (event: RawEvent) => void): () => void {
-    const seen = new Set<string>();
-    const tell = (event: MatrixEvent): void => {
-      const id = event.getId() ?? '';
-      // One that is still being sent has an id of its own; it comes again.
-      if (event.getRoomId() !== this.id || event.isSending() || event.getType() === EventType.RoomMessageEncrypted || event.isRedacted() || seen.has(id)) return;
-      seen.add(id);
-      listener(raw(event));
-    };
-    const timeline = (event: MatrixEvent): void => tell(event);
-    for (const event of this.#room.getLiveTimeline().getEvents()) tell(event);
-    this.#room.on(RoomEvent.Timeline, timeline);
-    this.#room.on(RoomEvent.LocalEchoUpdated, timeline);
-    this.#client.on(MatrixEventEvent.Decrypted, tell);
-    return () => {
-      this.#room.off(RoomEvent.Timeline, timeline);
-      this.#room.off(RoomEvent.LocalEchoUpdated, timeline);
-      this.#client.off(MatrixEventEvent.Decrypted, tell);
-    };
-  }
-
-  onRedaction(listener: (eventId: string) => void): () => void {
-    const redacted = (event: MatrixEvent): void => listener(event.getAssociatedId() ?? '');
-    this.#room.on(RoomEvent.Redaction, redacted);
-    return () => this.#room.off(RoomEvent.Redaction, redacted);
-  }
-
-  async send(type: string, content: Json): Promise<string> {
-    try {
-      return (await this.#client.sendEvent(this.id, type as never, content as never)).event_id;
-    } catch (error) {
-      throw asError(error);
-    }
-  }
-
-  async redact(eventId: string): Promise<void> {
-    await this.#client.redactEvent(this.id, eventId).catch((error: unknown) => Promise.reject(asError(error)));
-  }
-}
-
 /** Loggers of its parts would each begin with everything switched on. */
 function quiet(): void {
   const all = logger as unknown as { setLevel(level: string, persist: boolean): void; getChild(): unknown };
   all.setLevel('error', false);
   all.getChild = () => all;
-}
-
-function raw(event: MatrixEvent): RawEvent {
-  const stateKey = event.getStateKey();
-  const until = event.unstableStickyExpiresAt;
-  const clear: RawEvent = { type: event.getType(), sender: event.getSender() ?? '', content: event.getContent() as Json, originServerTs: event.getTs(), eventId: event.getId() ?? '' };
-  return { ...clear, ...(stateKey === undefined ? {} : { stateKey }), ...(until === undefined ? {} : { stickyUntil: until }), ...(event.isRedacted() ? { redacted: true } : {}) };
 }
 
 async function passwordLogin({ homeserver, user, password }: Login): Promise<{ user: string; device: string; token: string }> {
@@ -268,14 +152,6 @@ async function passwordLogin({ homeserver, user, password }: Login): Promise<{ u
   const request = { type: 'm.login.password', identifier, password: password ?? '', initial_device_display_name: 'rust-sfu call page' };
   const answer = await client.loginRequest(request).catch((error: unknown) => Promise.reject(asError(error)));
   return { user: answer.user_id, device: answer.device_id, token: answer.access_token };
-}
-
-function asError(error: unknown): HomeserverError {
-  if (error instanceof HomeserverError) return error;
-  if (!(error instanceof MatrixError)) return new HomeserverError(0, 'M_UNREACHABLE', String(error));
-  const body = isObject(error.data) ? error.data : {};
-  const wait = typeof body['retry_after_ms'] === 'number' ? body['retry_after_ms'] : error.getRetryAfterMs();
-  return new HomeserverError(error.httpStatus ?? 0, error.errcode ?? 'M_UNKNOWN', error.message, wait, body);
 }
 
 async function until(holds: () => boolean, watch: (again: () => void) => () => void): Promise<void> {
