@@ -10,6 +10,8 @@ export interface FrameEncryption {
   protectReceiver(receiver: RTCRtpReceiver, slot: string): void;
   expect(slot: string, expectation: Expectation | null): void;
   setCodecs(byPayloadType: ReadonlyMap<number, string>): void;
+  /** Asks our own encoders for key frames: a receiver cannot go on without. */
+  askKeyFrames(): void;
   on<K extends keyof FrameEvents>(type: K, listener: Listener<FrameEvents[K]>): () => void;
   close(): void;
 }
@@ -37,6 +39,7 @@ export function canEncrypt(): boolean {
 export class WorkerLink extends Emitter<LinkEvents> {
   readonly #worker: Worker;
   readonly #senders = new Set<RTCRtpSender>();
+  #workerAsks = false;
 
   constructor(worker: Worker) {
     super();
@@ -71,7 +74,12 @@ export class WorkerLink extends Emitter<LinkEvents> {
   /** Those who were told first know that the key frame which follows is under the new key. */
   #keyInUse({ index, keyFrames }: Extract<FromWorker, { type: 'key-in-use' }>): void {
     this.emit('key-in-use', { index });
-    if (keyFrames) return this.post({ type: 'key-frames' });
+    this.#workerAsks = keyFrames;
+    this.askKeyFrames();
+  }
+
+  askKeyFrames(): void {
+    if (this.#workerAsks) return this.post({ type: 'key-frames' });
     for (const sender of this.#senders) requestKeyFrame(sender).catch((error: unknown) => console.warn('no key frame', error));
   }
 

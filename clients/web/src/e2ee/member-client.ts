@@ -88,6 +88,10 @@ class Connection extends Emitter<FrameEvents> implements FrameEncryption {
     this.#link.post({ type: 'codecs', scope: this.#scope, byPayloadType });
   }
 
+  askKeyFrames(): void {
+    this.#link.askKeyFrames();
+  }
+
   /** The worker lives on for the other connections. */
   close(): void {
     for (const stop of this.#stops) stop();

@@ -61,8 +61,11 @@ export class SlotOpener {
       const opened = await openFrame(codec, frame, (metadata, sealed) => openSealed(keys, expectation.owner, metadata, sealed));
       // The slot may have been given away while the frame was being opened.
       if (this.#expectation?.track !== expectation.track) return null;
+      const wasInterrupted = this.#refused > 0 && this.#state === 'ok';
       this.#refused = 0;
-      this.#become('ok', expectation);
+      // Said again: the decoder missed frames, perhaps the key frame that a new key begins with.
+      if (wasInterrupted) this.#report(expectation.track, 'ok');
+      else this.#become('ok', expectation);
       return opened;
     } catch (error) {
       // A frame that came twice says nothing about the key, it is just not played again.

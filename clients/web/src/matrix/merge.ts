@@ -212,7 +212,8 @@ export class Merge extends Emitter<MergeEvents> {
     const live = feeds.filter((feed) => feed.media && feed.state === 'ok');
     const held = before && feeds.includes(before) && before.media ? before : null;
     // Of several that deliver, the one of the way that was added last: that is where the call is going.
-    const best = live.at(-1) ?? null;
+    // Never back to one that was added before while this one still stands: a late key must not make the picture jump.
+    const best = live.filter((feed) => held === null || feeds.indexOf(feed) >= feeds.indexOf(held)).at(-1) ?? null;
     if (best && held && held !== best && held.state === 'ok' && best.proven !== best.media) return this.#prove(id, best);
     const next = best ?? held ?? feeds.find((feed) => feed.media) ?? feeds[0] ?? null;
     shown.active = next;

@@ -68,6 +68,11 @@ export function readTracks(text: string): MeshTrack[] {
   });
 }
 
+/** `{"key_frame":true}`: the receiver missed frames and can go on only from a key frame. */
+export function asksKeyFrame(text: string): boolean {
+  return text === '{"key_frame":true}';
+}
+
 /** The one with the lower user and device calls, as full mesh calls of Matrix always had it. */
 export function weOffer(own: Pick<Membership, 'user' | 'device'>, other: Pick<Membership, 'user' | 'device'>): boolean {
   return own.user === other.user ? own.device < other.device : own.user < other.user;

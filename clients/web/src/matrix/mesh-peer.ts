@@ -9,13 +9,15 @@ import { Emitter } from '../emitter.ts';
 import { preferCodec, type VideoCodec } from '../encodings.ts';
 import type { RemoteParticipant } from '../roster.ts';
 import type { Source, Track } from '../wire.ts';
-import { readTracks, type MeshBody, type MeshTrack } from './mesh-message.ts';
+import { asksKeyFrame, readTracks, type MeshBody, type MeshTrack } from './mesh-message.ts';
 
 const SOURCES: readonly Source[] = ['microphone', 'camera', 'screen', 'screen_audio'];
 /** Host candidates are there at once; without an answer from a STUN server nobody waits longer. */
 const GATHER_MS = 1_500;
 /** After this long without a connection the focus is used. */
 const CONNECT_MS = 10_000;
+/** Key frames are large; several lost ones are made up for by one. */
+const KEY_FRAME_MS = 300;
 const VIDEO_BPS = 2_500_000;
 const SCREEN_BPS = 3_500_000;
 
@@ -41,6 +43,9 @@ export class MeshPeer extends Emitter<MeshEvents> implements MediaView, PublishV
   #playing = new Set<string>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #connected = false;
+  /** Tracks of which something has come. */
+  readonly #opened = new Set<string>();
+  #keyFrameAt = 0;
 
   constructor(options: MeshPeerOptions) {
     super();
@@ -48,9 +53,14 @@ export class MeshPeer extends Emitter<MeshEvents> implements MediaView, PublishV
     this.pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle', iceServers: options.iceServers });
     this.#channel = this.pc.createDataChannel('rust-sfu-mesh', { negotiated: true, id: 0, ordered: true });
     this.#channel.onopen = () => this.#tell();
-    this.#channel.onmessage = ({ data }: MessageEvent<unknown>) => this.#tracks(readTracks(String(data)));
+    this.#channel.onmessage = ({ data }: MessageEvent<unknown>) => this.#told(String(data));
     this.pc.onconnectionstatechange = () => this.#stateChanged();
-    options.encryption.on('state', ({ track, state }) => this.emit('encryption', { participant: options.identity, track, state }));
+    options.encryption.on('state', ({ track, state }) => {
+      // Frames were missing before: there is no focus here that would ask for a key frame.
+      if (state === 'ok' && this.#opened.has(track)) this.#say({ key_frame: true });
+      this.#opened.add(track);
+      this.emit('encryption', { participant: options.identity, track, state });
+    });
     this.#timer = setTimeout(() => (this.#connected ? undefined : this.emit('failed', undefined)), CONNECT_MS);
   }
 
@@ -149,13 +159,24 @@ export class MeshPeer extends Emitter<MeshEvents> implements MediaView, PublishV
     }).catch((error: unknown) => this.emit('warning', { message: String(error) }));
   }
 
+  #told(text: string): void {
+    if (!asksKeyFrame(text)) return this.#tracks(readTracks(text));
+    const now = performance.now();
+    if (now - this.#keyFrameAt < KEY_FRAME_MS) return;
+    this.#keyFrameAt = now;
+    this.#options.encryption.askKeyFrames();
+  }
+
+  #say(message: object): void {
+    if (this.#channel.readyState === 'open') this.#channel.send(JSON.stringify(message));
+  }
+
   #tell(): void {
-    if (this.#channel.readyState !== 'open') return;
     const tracks: MeshTrack[] = [...this.#published].map(([source, { track, muted }]) => {
       const { width = null, height = null } = track?.getSettings() ?? {};
       return { source, muted, width, height };
     });
-    this.#channel.send(JSON.stringify({ tracks }));
+    this.#say({ tracks });
   }
 
   #tracks(list: readonly MeshTrack[]): void {

@@ -35,6 +35,10 @@ class FakeWay extends Emitter<CallEvents> implements MediaView {
     this.emit('encryption', { participant: participant.id, track: `${participant.id}-${source}`, state: 'ok' });
   }
 
+  emitState(participant: RemoteParticipant, source: string, state: 'ok' | 'missing-key'): void {
+    this.emit('encryption', { participant: participant.id, track: `${participant.id}-${source}`, state });
+  }
+
   speak(participant: string, level: number): void {
     this.emit('speakers', [{ participant, level }]);
   }
@@ -93,6 +97,9 @@ test('what is shown changes over only when the other way has opened frames that 
   playing[0]?.();
   await settle();
   assert.equal(merge.shownOver('alice/camera'), 'focus');
+  focus.emitState(forwarded, 'camera', 'missing-key');
+  mesh.opened(direct, 'camera');
+  assert.equal(merge.shownOver('alice/camera'), 'focus', 'a late key is no reason to go back');
   merge.remove('mesh');
   assert.deepEqual(log, ['joined alice', 'added alice/camera', 'play alice/camera M', 'play alice/camera F'], 'nothing was taken away between');
 });

@@ -107,3 +107,16 @@ test('connections share the worker and hear of their own slots only', () => {
   worker.onmessage?.({ data: { type: 'state', slot: slots[0] ?? '', track: 't', state: 'ok' } });
   assert.equal(heard.length, 2);
 });
+
+test('a key that came late: it is said again that the slot is fine, so that a key frame is asked for', async () => {
+  const others = new MemberKeys();
+  others.set('alice', 0, key(7));
+  const { slot, states } = slotOf('alice');
+  assert.ok(await slot.handle(await sealed(await own(0, key(7))), 'opus', others, 0));
+  const next = await own(1, key(8));
+  assert.equal(await slot.handle(await sealed(next), 'opus', others, 20), null, 'too short for an alarm');
+  others.set('alice', 1, key(8));
+  assert.ok(await slot.handle(await sealed(next), 'opus', others, 40));
+  assert.ok(await slot.handle(await sealed(next), 'opus', others, 60));
+  assert.deepEqual(states, ['ok', 'ok']);
+});
