@@ -2,7 +2,6 @@
 //! rules are `focus_matrix`'s.
 
 pub(crate) mod appservice;
-#[allow(dead_code, reason = "until its counts are metrics")]
 pub(crate) mod fetch;
 pub(crate) mod gate;
 pub(crate) mod homeserver;

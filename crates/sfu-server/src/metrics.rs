@@ -90,6 +90,8 @@ metrics! {
     RING_DEPTH Gauge "sfu_ring_depth" "Messages that wait in a worker's ring.";
     WILLS Gauge "sfu_delegated_leaves" "Delayed leave events that are restarted for members.";
     WILL_EVENTS Counter "sfu_delegated_leave_events_total" "Delegated leaves: accepted, refused, restarted, retried, sent for the lost and for those who left, lost, taken back.";
+    QUESTIONS Counter "sfu_matrix_openid_questions_total" "Questions to homeservers whose token somebody's is.";
+    QUESTIONS_FAILED Counter "sfu_matrix_openid_questions_failed_total" "Of these, those that were not asked or not answered, by reason; not_global is somebody who has us look into our own network.";
     STATE_DEGRADED Gauge "sfu_state_degraded" "1 while state.dir cannot be written.";
     STATE_FAILURES Counter "sfu_state_write_failures_total" "Attempts to write to state.dir that failed.";
     STATE_DROPPED Counter "sfu_state_writes_dropped_total" "Changes that will never be in state.dir, because too many waited.";
@@ -179,6 +181,8 @@ pub(crate) struct Snapshot {
     pub(crate) state_failures: u64,
     pub(crate) state_dropped: u64,
     pub(crate) state_degraded: bool,
+    /// To homeservers about their users' tokens, and why some were not answered.
+    pub(crate) questions: (u64, Vec<(&'static str, u64)>),
 }
 
 /// Requests for tokens by what they came to, as far as there were any, who is watched, and which homeservers answer.
@@ -245,6 +249,11 @@ impl Metrics {
         }
         self.tell_wills(&snapshot.control.wills);
         self.tell_drivers(&snapshot.workers);
+        let (questions, failed) = &snapshot.questions;
+        self.count(&QUESTIONS, None, *questions);
+        for (reason, value) in failed {
+            self.count(&QUESTIONS_FAILED, Some(("reason", *reason)), *value);
+        }
         self.gauge(&STATE_DEGRADED, None, usize::from(snapshot.state_degraded));
         self.count(&STATE_FAILURES, None, snapshot.state_failures);
         self.count(&STATE_DROPPED, None, snapshot.state_dropped);

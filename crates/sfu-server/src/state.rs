@@ -94,6 +94,7 @@ impl NodeState {
             state_failures: health.failures(),
             state_dropped: health.dropped(),
             state_degraded: health.is_degraded(),
+            questions: self.fetch.counts(),
         })
     }
 }

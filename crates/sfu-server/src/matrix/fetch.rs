@@ -148,16 +148,17 @@ pub(crate) struct Fetcher {
 
 impl Fetcher {
     pub(crate) fn new(policy: Policy) -> Result<Self, FetchError> {
-        Self::with(policy, Arc::new(exchange::System), Arc::new(exchange::System))
+        let tls = roots::client_config(policy.ca_file.as_deref())?;
+        Self::with(policy, tls, Arc::new(exchange::System), Arc::new(exchange::System))
     }
 
-    /// With another way to resolve and to connect.
-    pub(crate) fn with(
+    /// With other roots of trust, and another way to resolve and to connect.
+    fn with(
         policy: Policy,
+        tls: rustls::ClientConfig,
         resolver: Arc<dyn Resolver>,
         dialer: Arc<dyn Dialer>,
     ) -> Result<Self, FetchError> {
-        let tls = roots::client_config(policy.ca_file.as_deref())?;
         Ok(Self {
             configured: Configured::new(policy.homeservers, tls.clone())?,
             allow_private: policy.allow_private,
@@ -208,8 +209,9 @@ impl Fetcher {
     }
 
     /// Questions to other servers, and of these those that were not answered, by reason.
-    pub(crate) fn counts(&self) -> (u64, [(&'static str, u64); Refused::ALL.len()]) {
-        let read = |at: usize| (Refused::ALL[at].1, self.counts[at].load(Ordering::Relaxed));
-        (self.asked.load(Ordering::Relaxed), std::array::from_fn(read))
+    pub(crate) fn counts(&self) -> (u64, Vec<(&'static str, u64)>) {
+        let reasons = Refused::ALL.iter().zip(&self.counts);
+        let failed = reasons.map(|((_, reason), count)| (*reason, count.load(Ordering::Relaxed))).collect();
+        (self.asked.load(Ordering::Relaxed), failed)
     }
 }

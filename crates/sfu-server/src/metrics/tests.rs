@@ -30,6 +30,7 @@ fn snapshot() -> Snapshot {
         state_failures: 6,
         state_dropped: 0,
         state_degraded: true,
+        questions: (5, vec![("not_global", 2)]),
     }
 }
 

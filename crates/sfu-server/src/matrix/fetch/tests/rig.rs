@@ -33,7 +33,8 @@ pub(super) struct Request {
 /// Ends with the test.
 pub(super) struct Canary {
     address: SocketAddr,
-    certificate: String,
+    /// Trusts the canary. Made once: the system's store is slow to read.
+    trust: rustls::ClientConfig,
     pages: Arc<Mutex<BTreeMap<String, Page>>>,
     requests: Arc<Mutex<Vec<Request>>>,
     _task: tokio::task::JoinSet<()>,
@@ -75,7 +76,7 @@ impl Canary {
         let (pages, requests) = (Arc::default(), Arc::default());
         let mut task = tokio::task::JoinSet::new();
         task.spawn(serve(listener, acceptor, Arc::clone(&pages), Arc::clone(&requests)));
-        Self { address, certificate: certificate.pem(), pages, requests, _task: task }
+        Self { address, trust: trust(&certificate.pem()), pages, requests, _task: task }
     }
 
     pub(super) fn port(&self) -> u16 {
@@ -122,6 +123,17 @@ async fn serve(
             let _ = stream.shutdown().await;
         });
     }
+}
+
+/// As from an operator's file.
+fn trust(pem: &str) -> rustls::ClientConfig {
+    static COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    let n = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("sfu-canary-{}-{n}.pem", std::process::id()));
+    std::fs::write(&path, pem).expect("written");
+    let config = super::super::roots::client_config(Some(&path)).expect("good");
+    std::fs::remove_file(path).expect("own file");
+    config
 }
 
 #[derive(Default)]
@@ -175,15 +187,9 @@ pub(super) struct Rig {
 }
 
 impl Rig {
-    pub(super) fn new(canary: &Canary, mut policy: Policy) -> Self {
-        static COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-        let n = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("sfu-canary-{}-{n}.pem", std::process::id()));
-        std::fs::write(&path, &canary.certificate).expect("written");
-        policy.ca_file = Some(path.clone());
+    pub(super) fn new(canary: &Canary, policy: Policy) -> Self {
         let shared = Arc::new(Shared { world: Mutex::default(), canary: canary.address });
-        let fetcher = Fetcher::with(policy, shared.clone(), shared.clone()).expect("a fetcher");
-        std::fs::remove_file(path).expect("own file");
+        let fetcher = Fetcher::with(policy, canary.trust.clone(), shared.clone(), shared.clone()).expect("a fetcher");
         Self { fetcher, shared }
     }
 
