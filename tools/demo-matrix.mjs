@@ -2,6 +2,7 @@
 // until SIGINT or SIGTERM. Needs no network, makes no namespace, keeps nothing.
 
 import { readFileSync } from 'node:fs';
+import { endChildren } from '../tests/e2e/lib/matrix/child.mjs';
 import { startRig } from '../tests/e2e/lib/matrix/rig.mjs';
 import { matrixLink } from '../tests/e2e/lib/matrix/link.mjs';
 import { missing } from '../tests/e2e/lib/need.mjs';
@@ -17,11 +18,11 @@ if (absent.length > 0) {
 let rig = null;
 let ending = false;
 
-/** Bounded: whoever does not end by itself is killed. While it still starts, exiting is enough: all of it goes with this process. */
+/** Bounded: whoever does not end by itself is killed. What is still starting has nothing to lose, and is killed at once. */
 async function end(code) {
   if (ending) return;
   ending = true;
-  await rig?.close().catch((error) => console.error(`demo-matrix: ${error.message}`));
+  await (rig ? rig.close() : endChildren()).catch((error) => console.error(`demo-matrix: ${error.message}`));
   process.exit(code);
 }
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => void end(0));

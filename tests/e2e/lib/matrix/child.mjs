@@ -11,7 +11,18 @@ const running = new Set();
 // However this process ends, nothing of its own is left behind. What it cannot see coming, the kernel does (`--pdeathsig`).
 process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
 
+let ending = false;
+/** Ends every child at once, for a process that is about to end itself: nothing can be started any more. */
+export async function endChildren() {
+  ending = true;
+  await Promise.all([...running].map((child) => new Promise((resolve) => {
+    child.once('exit', resolve);
+    child.kill('SIGKILL');
+  })));
+}
+
 export function startChild(command, args, { env = {}, cwd, log = [] } = {}) {
+  if (ending) throw new Error('everything is being ended');
   // Its own process group: Ctrl-C in a terminal reaches this process alone, which then ends its children in order.
   const [program, words] = SETPRIV ? [SETPRIV, ['--pdeathsig', 'KILL', command, ...args]] : [command, args];
   const child = spawn(program, words, { cwd, env: { PATH: process.env.PATH, ...env }, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
