@@ -26,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Media that are younger flow.
 const FRESH: Duration = Duration::from_millis(200);
 const STEP: Duration = Duration::from_millis(10);
+const RETRY: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Default, Serialize)]
 struct Report {
@@ -118,7 +119,12 @@ async fn back(door: &Door, call: &mut Call, victim: usize) -> Result<()> {
     let seat = &door.seats[victim];
     moderate(door, victim, "invite").await?;
     let via = door.seats[0].device.account.user.server_name().as_str().to_owned();
-    room::join(&seat.device.account, &seat.room, &[&via]).await?;
+    // A homeserver that has not yet heard of the kick in all places refuses the join for a moment.
+    let until = Instant::now() + PATIENCE;
+    while let Err(error) = room::join(&seat.device.account, &seat.room, &[&via]).await {
+        ensure!(Instant::now() < until, "cannot come back: {error:#}");
+        tokio::time::sleep(RETRY).await;
+    }
     call.again(victim);
     Ok(())
 }
