@@ -63,12 +63,14 @@ pub async fn run(args: &KickArgs) -> Result<()> {
 
     let mut report = Report { command: "matrix kick", participants: args.participants, ..Report::default() };
     let (mut silence, mut removed, mut stale) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 0..args.kicks {
-        if round % 10 == 0 {
-            eprintln!("kick {round} of {}", args.kicks);
+    while report.kicks < args.kicks && report.not_rejoined <= args.kicks {
+        if report.kicks.is_multiple_of(10) {
+            eprintln!("kick {} of {}", report.kicks, args.kicks);
         }
         if !flows(&call, victim).await {
             report.not_rejoined += 1;
+            let why = call.people[victim].record().failed.clone();
+            eprintln!("it did not come back: {}", why.as_deref().unwrap_or("no media"));
             back(&door, &mut call, victim).await?;
             continue;
         }
@@ -117,13 +119,15 @@ async fn moderate(door: &Door, victim: usize, action: &str) -> Result<()> {
 /// Into the room again, and into the call.
 async fn back(door: &Door, call: &mut Call, victim: usize) -> Result<()> {
     let seat = &door.seats[victim];
-    moderate(door, victim, "invite").await?;
+    // Refused if it is in the room and only could not get into the call.
+    let _ = moderate(door, victim, "invite").await;
     let via = door.seats[0].device.account.user.server_name().as_str().to_owned();
     // A homeserver that has not yet heard of the kick in all places refuses the join for a moment.
     let until = Instant::now() + PATIENCE;
     while let Err(error) = room::join(&seat.device.account, &seat.room, &[&via]).await {
         ensure!(Instant::now() < until, "cannot come back: {error:#}");
         tokio::time::sleep(RETRY).await;
+        let _ = moderate(door, victim, "invite").await;
     }
     call.again(victim);
     Ok(())
