@@ -1,6 +1,8 @@
 //! Which focus a homeserver announces, and a token for it: from the homeserver itself if the focus is an application service there,
 //! else against an OpenID token.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
 use matrix_sdk::reqwest;
 use matrix_sdk::ruma::{DeviceId, RoomId, UserId};
@@ -14,6 +16,10 @@ use super::http::{Api, Refused, text};
 const PROXIED: &str = "/_matrix/client/unstable/io.element.msc4195/rtc/livekit/rust_sfu/get_token";
 const TRANSPORTS: &str = "/_matrix/client/unstable/org.matrix.msc4143/rtc/transports";
 const WELL_KNOWN: &str = "/.well-known/matrix/client";
+
+/// After too many requests.
+const RETRY: Duration = Duration::from_millis(500);
+const TRIES: usize = 20;
 
 /// What a focus gave.
 #[derive(Debug, Clone)]
@@ -72,9 +78,17 @@ pub struct Ask<'a> {
     pub member_id: &'a str,
 }
 
-/// A token for `ask` at `focus`; a refusal is final.
+/// A token for `ask` at `focus`. A refusal is final, but for too many requests, which are made again.
 pub async fn token(account: &Account, http: &reqwest::Client, focus: &RustSfu, ask: Ask<'_>) -> Result<Token> {
-    match proxied(account, focus, ask).await {
+    let mut answer = proxied(account, focus, ask).await;
+    for _ in 0..TRIES {
+        if !answer.as_ref().is_err_and(|error| error.status() == Some(429)) {
+            break;
+        }
+        tokio::time::sleep(RETRY).await;
+        answer = proxied(account, focus, ask).await;
+    }
+    match answer {
         Ok(answer) => read(&answer, focus, Way::ApplicationService),
         Err(error) if error.is_unknown() => {
             ensure!(focus.service_url.is_some(), "the focus has no service_url for tokens");

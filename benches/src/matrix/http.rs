@@ -15,6 +15,14 @@ pub enum Refused {
 }
 
 impl Refused {
+    /// Of HTTP, if there was an answer.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Answer { status, .. } => Some(*status),
+            Self::Lost(_) => None,
+        }
+    }
+
     /// The other side knows no such thing: another way may be tried.
     pub fn is_unknown(&self) -> bool {
         matches!(self, Self::Answer { status, errcode, .. } if *status == 404 || errcode == "M_UNRECOGNIZED")

@@ -1,5 +1,5 @@
-//! A member is kicked from the room, again and again, while the others go on: how long until nothing goes to it or comes from it,
-//! and does it stay out?
+//! Members are kicked from the room, one after the other, again and again, while the others go on: how long until nothing goes to them or comes from them,
+//! and do they stay out?
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -47,8 +47,8 @@ struct Report {
     stayed_after: usize,
     /// Rounds that could not begin, as it did not get in again.
     not_rejoined: usize,
-    /// Others that were thrown out.
-    others_failed: usize,
+    /// Who is not in the call at its end.
+    failed: usize,
 }
 
 pub async fn run(args: &KickArgs) -> Result<()> {
@@ -57,13 +57,15 @@ pub async fn run(args: &KickArgs) -> Result<()> {
     let door = Arc::new(door);
     let mut call = Call::start(plan, door.clone(), PACE)?;
     call.joined().await;
-    let victim = call.people.len() - 1;
+    // All but the room's creator, in turn: a focus limits how often one may ask for tokens.
+    let mut victims = (1..call.people.len()).cycle();
     let failed = call.people.iter().find_map(|person| person.record().failed.clone());
     ensure!(failed.is_none(), "somebody did not get in: {}", failed.unwrap_or_default());
 
     let mut report = Report { command: "matrix kick", participants: args.participants, ..Report::default() };
     let (mut silence, mut removed, mut stale) = (Vec::new(), Vec::new(), Vec::new());
     while report.kicks < args.kicks && report.not_rejoined <= args.kicks {
+        let victim = victims.next().context("nobody to kick")?;
         if report.kicks.is_multiple_of(10) {
             eprintln!("kick {} of {}", report.kicks, args.kicks);
         }
@@ -99,15 +101,13 @@ pub async fn run(args: &KickArgs) -> Result<()> {
     report.silence_ms = Spread::of(silence);
     report.removed_ms = Spread::of(removed);
     report.stale_token_ms = Spread::of(stale);
-    report.others_failed = call.people[..victim].iter().filter(|person| person.record().failed.is_some()).count();
+    call.joined().await;
+    report.failed = call.people.iter().filter(|person| person.record().failed.is_some()).count();
     call.end().await;
     crate::report::print(&report)?;
-    let Report { not_silenced, tokens_after, stayed_after, others_failed, .. } = report;
+    let Report { not_silenced, tokens_after, stayed_after, failed, .. } = report;
     ensure!(report.kicks > 0, "nobody was kicked");
-    ensure!(
-        not_silenced + tokens_after + stayed_after + others_failed == 0,
-        "not all stayed out, or others did not stay in"
-    );
+    ensure!(not_silenced + tokens_after + stayed_after + failed == 0, "not all stayed out, or others did not stay in");
     Ok(())
 }
 
