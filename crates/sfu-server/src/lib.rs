@@ -14,7 +14,7 @@ pub mod node;
 mod notify;
 mod random;
 mod state;
-#[allow(dead_code, reason = "until the focus has a Matrix device of its own")]
+#[cfg_attr(not(test), expect(dead_code, reason = "until the focus has a Matrix device of its own"))]
 mod store;
 mod telemetry;
 mod web;
