@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::id::Private;
 use crate::token::{LATE_LEEWAY, LIFETIME_MAX};
 
-/// Identities that are kept out, each until its last token has expired. What is denied is not the person but the tokens
+/// Who is kept out of where (an identity out of a conference, a user out of a room), each until its last token has expired. What is denied is not the person but the tokens
 /// that it had by then: a newer one was granted by somebody who has looked again.
 ///
 /// When the list is full, all tokens that are out by then are refused instead, which costs everybody who is about to
@@ -27,8 +27,8 @@ pub(crate) fn term() -> Duration {
 
 impl Denied {
     /// `until`: time since 1970, [`term`] after the removal.
-    pub(crate) fn insert(&mut self, conference: Private, identity: Private, until: Duration, max: usize) {
-        let key = (conference, identity);
+    pub(crate) fn insert(&mut self, place: Private, who: Private, until: Duration, max: usize) {
+        let key = (place, who);
         let before = self.until.insert(key.clone(), until);
         // An older word about the same one changes nothing.
         let until = before.map_or(until, |before| before.max(until));
@@ -44,10 +44,10 @@ impl Denied {
         }
     }
 
-    /// Whether a token for `identity` that was issued at `issued` (whole seconds since 1970) was out when it was removed.
+    /// Whether a token of `who` that was issued at `issued` (whole seconds since 1970) was out when it was removed.
     /// In the second of the removal itself there is no telling, so it counts as out.
-    pub(crate) fn contains(&self, conference: &Private, identity: &Private, issued: Duration) -> bool {
-        let removed = self.until.get(&(conference.clone(), identity.clone())).map(|until| until.saturating_sub(term()));
+    pub(crate) fn contains(&self, place: &Private, who: &Private, issued: Duration) -> bool {
+        let removed = self.until.get(&(place.clone(), who.clone())).map(|until| until.saturating_sub(term()));
         removed.into_iter().chain(self.floor).any(|removed| issued <= removed)
     }
 

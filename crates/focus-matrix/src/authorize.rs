@@ -2,7 +2,8 @@
 //!
 //! The ladder: a homeserver that passes the request on (MSC4512) vouches for its user and says who is in a room
 //! (MSC4502); an OpenID token proves a user to whom his homeserver is asked, and somebody who sees the room is asked
-//! about it; `open` does without the latter. Users of servers that the operator named may begin calls and publish. All
+//! about it; `open` does without the latter. A message from a user's device to the focus's own, encrypted by Olm, proves the
+//! user as well. Users of servers that the operator named may begin calls and publish. All
 //! others may listen where a call is going on, for under MSC4195 they publish at a focus of their own.
 
 use std::collections::BTreeSet;
@@ -41,6 +42,8 @@ pub enum Voucher {
     Homeserver { server: OwnedServerName, user: OwnedUserId },
     /// The homeserver that was asked about an OpenID token, and whose token it said that it is.
     OpenId { server: OwnedServerName, sub: OwnedUserId, usage: TokenUse },
+    /// The request came encrypted from a device of the user (Olm), to a device of the focus.
+    Device { user: OwnedUserId },
 }
 
 /// What an OpenID token has been used for before. It names no device, so that it is bound to the first that shows it.
@@ -99,6 +102,12 @@ pub enum Refusal {
 /// The rules.
 pub fn authorize(policy: &Policy, request: &Request, evidence: &Evidence) -> Result<Grant, Refusal> {
     let (server, user) = match &evidence.voucher {
+        Voucher::Device { user } => {
+            if policy.mode == Mode::Off {
+                return Err(Refusal::Forbidden);
+            }
+            (&user.server_name().to_owned(), user)
+        }
         Voucher::Homeserver { server, user } => {
             if policy.mode != Mode::Appservice || !policy.full_access.contains(server) {
                 return Err(Refusal::Forbidden);

@@ -41,8 +41,8 @@ pub struct QuestionId(u64);
 pub enum Output {
     /// Is the user in the room? Each is answered by one [`Watch::handle_answer`].
     Ask { question: QuestionId, lane: String, user: OwnedUserId, room: OwnedRoomId },
-    /// Is no longer in the room: ends its call and keeps it out.
-    Kick { conference: String, identity: String },
+    /// Is no longer in the room: ends its calls there, with all devices, and keeps it out.
+    Remove { user: OwnedUserId, room: OwnedRoomId },
     /// Nothing to do before this time, unless something comes in. `None`: nothing at all.
     Timeout(Option<Instant>),
 }
@@ -232,9 +232,8 @@ impl Watch {
             Membership::Joined => person.heard = now,
             Membership::NotJoined if !again => {
                 self.counts.kicked += 1;
-                let kicks = std::mem::take(&mut person.devices);
-                let kick = |(conference, identity)| Output::Kick { conference, identity };
-                self.outputs.extend(kicks.into_iter().map(kick));
+                let (user, room) = person.key.clone();
+                self.outputs.push_back(Output::Remove { user, room });
                 return self.forget(id);
             }
             // It may have come back while that was said.

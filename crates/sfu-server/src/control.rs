@@ -69,8 +69,9 @@ pub(crate) struct DrainOrder {
 pub(crate) enum Order {
     /// Whether anybody is in the conference.
     Exists { conference: String, answer: oneshot::Sender<bool> },
-    /// Ends what the identity has there, and keeps it out. Says until when (since 1970) that must be remembered.
-    Kick { conference: String, identity: String, done: oneshot::Sender<Duration> },
+    /// Ends what the user has in conferences of the room, and keeps it out. Says until when (since 1970) that must be
+    /// remembered.
+    Remove { room: String, user: String, done: oneshot::Sender<Duration> },
 }
 
 /// Who came and went, of those whose tokens told where they are from.
@@ -198,8 +199,8 @@ impl ControlTask {
             Order::Exists { conference, answer } => {
                 let _ = answer.send(self.control.has_conference(&conference));
             }
-            Order::Kick { conference, identity, done } => {
-                let _ = done.send(self.control.kick(Instant::now(), &conference, &identity));
+            Order::Remove { room, user, done } => {
+                let _ = done.send(self.control.remove(Instant::now(), &room, &user));
             }
         }
     }

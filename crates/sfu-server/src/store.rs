@@ -46,7 +46,8 @@ pub enum StoreError {
     Thread(io::Error),
 }
 
-/// Somebody who may not come back into a conference. The words are those of tokens: opaque.
+/// Somebody who may not come back: an identity into a conference, or a user into the conferences of a room. The words are
+/// those of tokens: opaque.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Denial {
     pub(crate) conference: String,

@@ -81,6 +81,7 @@ impl Control {
         let may_begin = grant.origin.as_ref().is_none_or(|origin| origin.create);
         (may_begin || self.conference_names.contains_key(&grant.conference))
             && !self.denied.contains(&grant.conference, &grant.identity, grant.issued)
+            && grant.origin.as_ref().is_none_or(|o| !self.denied.contains(&o.room, &o.user, grant.issued))
     }
 
     /// The bound that keeps the grant out, if one does. Somebody who comes again takes his own place.

@@ -11,7 +11,7 @@ use super::leave::End;
 use crate::denied;
 use crate::id::Private;
 use crate::io::Output;
-use crate::origin::Presence;
+use crate::origin::{Origin, Presence};
 
 impl Control {
     /// Ends what `identity` has in `conference`, and refuses the tokens that it has by now. Its peer is disconnected in
@@ -23,19 +23,38 @@ impl Control {
         let (conference, identity) = (Private(conference.to_owned()), Private(identity.to_owned()));
         let live = self.conference_names.get(&conference).and_then(|id| self.conferences.get(id));
         if let Some(me) = live.and_then(|conference| conference.identities.get(&identity)).copied() {
-            self.counters.kicked += 1;
-            let farewell = Some((Errcode::Forbidden, "removed from the room"));
-            let reason = Some(LeaveReason::Removed);
-            self.end(now, me, End { reason, farewell, code: CloseCode::Forbidden, peer_gone: false });
+            self.put_out(now, me);
         }
         until
     }
 
-    /// Takes up a removal that [`kick`](Self::kick) made before the process was started again.
-    pub fn deny(&mut self, now: Instant, conference: &str, identity: &str, until: Duration) {
+    /// The same for all that `user` has in conferences of `room`, by the words of their tokens' origin: with it, no token
+    /// that was made for another device, or another conference of the room, is of any use.
+    pub fn remove(&mut self, now: Instant, room: &str, user: &str) -> Duration {
+        self.handle_timeout(now);
+        let until = self.clock.at(now) + denied::term();
+        self.deny(now, room, user, until);
+        let is_meant = |origin: &Origin| origin.room.as_str() == room && origin.user.as_str() == user;
+        let theirs = self.participants.values().filter(|p| p.origin.as_ref().is_some_and(is_meant));
+        let theirs: Vec<ParticipantId> = theirs.map(|participant| participant.id).collect();
+        for participant in theirs {
+            self.put_out(now, participant);
+        }
+        until
+    }
+
+    fn put_out(&mut self, now: Instant, me: ParticipantId) {
+        self.counters.kicked += 1;
+        let farewell = Some((Errcode::Forbidden, "removed from the room"));
+        let reason = Some(LeaveReason::Removed);
+        self.end(now, me, End { reason, farewell, code: CloseCode::Forbidden, peer_gone: false });
+    }
+
+    /// Takes up a removal that [`kick`](Self::kick) (conference and identity) or [`remove`](Self::remove) (room and
+    /// user) made before the process was started again.
+    pub fn deny(&mut self, now: Instant, place: &str, who: &str, until: Duration) {
         self.denied.forget_expired(self.clock.at(now));
-        let (conference, identity) = (Private(conference.to_owned()), Private(identity.to_owned()));
-        self.denied.insert(conference, identity, until, self.bounds.denied);
+        self.denied.insert(Private(place.to_owned()), Private(who.to_owned()), until, self.bounds.denied);
         self.await_forgetting(now);
     }
 

@@ -101,6 +101,7 @@ fn model(policy: &Policy, request: &Request, evidence: &Evidence) -> Model {
         Voucher::Homeserver { server, user } => {
             policy.mode == Mode::Appservice && is_ours && server.as_str() == home && *user == request.user
         }
+        Voucher::Device { user } => policy.mode != Mode::Off && *user == request.user,
         Voucher::OpenId { server, sub, usage } => {
             policy.mode != Mode::Off
                 && server.as_str() == home
@@ -130,9 +131,10 @@ fn ten_thousand_requests_and_no_wrong_grant() {
         // Mostly what an honest client sends, so that grants are not rare.
         let honest = |rng: &mut ChaCha20Rng| if rng.random_bool(0.9) { home } else { pick(rng) };
         let (said_by, said_of) = (server(honest(&mut rng)), user(honest(&mut rng)));
-        let voucher = match rng.random_bool(0.5) {
-            true => Voucher::Homeserver { server: said_by, user: said_of },
-            false => {
+        let voucher = match rng.random_range(0..5) {
+            0 => Voucher::Device { user: said_of },
+            1 | 2 => Voucher::Homeserver { server: said_by, user: said_of },
+            _ => {
                 let usage = if rng.random_bool(0.9) { TokenUse::FirstOrSame } else { TokenUse::OtherDevice };
                 Voucher::OpenId { server: said_by, sub: said_of, usage }
             }

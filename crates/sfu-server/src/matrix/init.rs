@@ -62,7 +62,7 @@ pub(crate) fn text(setup: &Setup<'_>, minter: Option<&Minter>) -> Result<String,
     part(
         "rust-sfu.yaml, beside homeserver.yaml: the application service",
         format!(
-            "id: {ID}\nurl: {url}\nas_token: {as_token}\nhs_token: {hs_token}\nsender_localpart: {SENDER}\n\
+            "id: {ID}\nurl: {url}\nas_token: {as_token:?}\nhs_token: {hs_token:?}\nsender_localpart: {SENDER}\n\
              rate_limited: false\nnamespaces: {{users: {users}, aliases: [], rooms: []}}\n\
              io.element.msc4502.scopes: [{SCOPE:?}]\n\
              io.element.msc4512.proxy_prefix: {PROXY_PREFIX}\nio.element.msc4512.proxy_url: {focus_url}\n"
@@ -127,7 +127,7 @@ mod tests {
         let (as_token, hs_token) = (part(&text, "/etc/sfu-server/as_token"), part(&text, "/etc/sfu-server/hs_token"));
         assert!(as_token != hs_token && as_token.len() >= 40);
         let registration = part(&text, "rust-sfu.yaml");
-        for line in [format!("as_token: {as_token}"), format!("hs_token: {hs_token}"), "url: null".into()] {
+        for line in [format!("as_token: {as_token:?}"), format!("hs_token: {hs_token:?}"), "url: null".into()] {
             assert!(registration.lines().any(|l| l == line), "{line} in\n{registration}");
         }
         let config: crate::config::Config =

@@ -86,7 +86,8 @@ impl WatchTask {
         let (conference, identity) = (presence.conference.as_str().to_owned(), presence.identity.as_str().to_owned());
         let Some((user, room)) = ids(presence) else {
             // Nobody could be asked about it. The gate makes no such token.
-            return self.kick(conference, identity).await;
+            let origin = &presence.origin;
+            return self.remove(origin.room.as_str().to_owned(), origin.user.as_str().to_owned()).await;
         };
         let server = user.server_name();
         let lane = match self.homeservers.is_configured(server) {
@@ -115,24 +116,24 @@ impl WatchTask {
                         let _ = answered.send((question, membership));
                     });
                 }
-                Output::Kick { conference, identity } => self.kick(conference, identity).await,
+                Output::Remove { user, room } => self.remove(room.to_string(), user.to_string()).await,
                 Output::Timeout(at) => return at,
             }
         }
     }
 
     /// First it ends, then that is written down: the disk may be slow.
-    async fn kick(&self, conference: String, identity: String) {
+    async fn remove(&self, room: String, user: String) {
         let (done, until) = oneshot::channel();
-        let order = Order::Kick { conference: conference.clone(), identity: identity.clone(), done };
+        let order = Order::Remove { room: room.clone(), user: user.clone(), done };
         if self.orders.send(order).await.is_err() {
             return;
         }
         if let Ok(until) = until.await {
             let until_ms = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
-            self.store.write(Write::Deny(Denial { conference, identity, until_ms }));
+            self.store.write(Write::Deny(Denial { conference: room, identity: user, until_ms }));
         }
-        tracing::info!("somebody is no longer in the room, and was removed from the call");
+        tracing::info!("somebody is no longer in the room, and was removed from its calls");
     }
 }
 

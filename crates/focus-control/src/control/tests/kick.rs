@@ -69,6 +69,34 @@ fn a_kick_ends_it_at_once_and_keeps_it_out() {
 }
 
 #[test]
+fn who_is_removed_from_a_room_loses_all_devices_and_all_tokens_for_it() {
+    let mut w = World::new();
+    let elsewhere = Origin::new("eve", "home", "room2", true);
+    let desk = join(&mut w, "eve/desk", "call", &local("eve"));
+    let phone = join(&mut w, "eve/phone", "second", &local("eve"));
+    let other = join(&mut w, "eve/desk", "other", &elsewhere);
+    let bob = join(&mut w, "bob", "call", &local("bob"));
+    let spare = [("eve/third", "call"), ("eve/desk", "second")].map(|(i, c)| token(&mut w, i, c, &local("eve")));
+    let until = w.control.remove(w.now, "room", "eve");
+    w.settle();
+    for gone in [&desk, &phone] {
+        assert_eq!(w.closed[&gone.connection], CloseCode::Forbidden);
+    }
+    assert!(!w.closed.contains_key(&other.connection) && !w.closed.contains_key(&bob.connection));
+    for token in spare.clone() {
+        let connection = w.hello(token);
+        assert_eq!(w.refused(connection).1, CloseCode::Forbidden);
+    }
+    let mut w = World::new();
+    w.control.deny(w.now, "room", "eve", until);
+    for token in spare {
+        let connection = w.hello(token);
+        assert_eq!(w.refused(connection).1, CloseCode::Forbidden);
+    }
+    join(&mut w, "eve/desk", "other", &elsewhere);
+}
+
+#[test]
 fn a_session_without_a_socket_is_kicked_as_well() {
     let mut w = World::new();
     let eve = join(&mut w, "eve", "call", &local("eve"));
