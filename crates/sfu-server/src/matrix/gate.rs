@@ -56,7 +56,7 @@ pub(crate) struct Granted {
 
 impl Granted {
     /// For one who does not ask over HTTP.
-    #[allow(dead_code, reason = "until the focus has a Matrix device of its own")]
+    #[expect(dead_code, reason = "until the focus has a Matrix device of its own")]
     pub(crate) fn into_token(self) -> String {
         self.token
     }
@@ -73,7 +73,7 @@ pub(crate) enum Proof {
         usage: TokenUse,
     },
     /// A verified to-device message of the user.
-    #[allow(dead_code, reason = "until the focus has a Matrix device of its own")]
+    #[expect(dead_code, reason = "until the focus has a Matrix device of its own")]
     Device {
         user: OwnedUserId,
     },
