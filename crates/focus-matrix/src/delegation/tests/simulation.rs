@@ -188,7 +188,7 @@ impl Sim {
                 if !person.has_session {
                     return self.join(n);
                 }
-                if turn % 20 == 0 {
+                if turn.is_multiple_of(20) {
                     self.machine.handle_heard(now, session);
                 }
                 self.people[n].has_media |= self.rng.random_bool(0.2);
@@ -200,7 +200,7 @@ impl Sim {
             Life::Away(_) | Life::Dead(_) => {}
         }
         let person = &mut self.people[n];
-        if person.has_session && person.has_media && turn % 4 == 0 {
+        if person.has_session && person.has_media && turn.is_multiple_of(4) {
             self.machine.handle_media(now, session, now - person.last_media);
         }
         // What the control plane does with a peer from which nothing comes.
