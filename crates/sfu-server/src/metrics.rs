@@ -55,8 +55,6 @@ metrics! {
     MATRIX_WATCHED Gauge "sfu_matrix_watched" "Persons in rooms that are asked about.";
     MATRIX_STALE Gauge "sfu_matrix_watched_stale" "Of these, those of whom nothing was heard for 10 s: removals are not seen.";
     HOMESERVERS Gauge "sfu_matrix_homeservers" "Configured homeservers that answer, and that do not.";
-    OUTBOUND Counter "sfu_outbound_requests_total" "Requests to other servers whose names came from outside, or as a federation peer.";
-    OUTBOUND_REFUSED Counter "sfu_outbound_requests_refused_total" "Of these, those that were not made or not answered, by reason.";
     JOIN Histogram "sfu_join_duration_seconds" "From a token that was accepted to media that is connected.";
     SOCKETS Counter "sfu_websockets_opened_total" "Signalling sockets opened.";
     SOCKETS_REFUSED Counter "sfu_websockets_refused_total" "Signalling sockets refused before they were opened, by reason.";
@@ -178,8 +176,6 @@ pub(crate) struct Snapshot {
     pub(crate) control: ControlStats,
     pub(crate) workers: Vec<WorkerStats>,
     pub(crate) matrix: MatrixStats,
-    /// Requests to other servers, and those that came to nothing, by reason.
-    pub(crate) outbound: (u64, Vec<(&'static str, u64)>),
     /// Datagrams, media, steering, nowhere.
     pub(crate) ring_dropped: [u64; 4],
     pub(crate) state_failures: u64,
@@ -247,10 +243,6 @@ impl Metrics {
         self.gauge(&BUILD, Some(("version", env!("CARGO_PKG_VERSION"))), 1);
         self.tell_control(&snapshot.control);
         self.tell_matrix(&snapshot.matrix);
-        self.count(&OUTBOUND, None, snapshot.outbound.0);
-        for (reason, value) in &snapshot.outbound.1 {
-            self.count(&OUTBOUND_REFUSED, Some(("reason", *reason)), *value);
-        }
         for (name, metric, label) in ENGINE {
             let of = |w: &WorkerStats| w.engine.iter().find(|(n, _)| n == name).map_or(0, |(_, value)| value);
             self.count(metric, *label, snapshot.workers.iter().map(of).sum());

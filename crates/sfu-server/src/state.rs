@@ -85,12 +85,10 @@ impl NodeState {
     pub(crate) fn render_metrics(&self) -> String {
         let control = *self.control_stats.lock().unwrap_or_else(PoisonError::into_inner);
         let matrix = self.matrix_stats();
-        let (asked, refused) = self.fetch.counts();
         let health = self.store.health();
         self.metrics.render(&Snapshot {
             control,
             matrix,
-            outbound: (asked, refused.to_vec()),
             workers: self.workers.read(),
             ring_dropped: self.workers.dropped(),
             state_failures: health.failures(),

@@ -25,7 +25,6 @@ fn snapshot() -> Snapshot {
     Snapshot {
         control,
         matrix,
-        outbound: (9, vec![("not_global", 8)]),
         workers: vec![worker; 2],
         ring_dropped: [1, 2, 3, 4],
         state_failures: 6,
@@ -72,7 +71,6 @@ fn every_line_parses_and_every_metric_is_there() {
     assert_eq!(samples.get("sfu_delegated_leave_events_total{event=\"sent_lost\"}"), Some(&2.0));
     assert_eq!(samples.get("sfu_matrix_token_requests_total{reason=\"granted\"}"), Some(&6.0));
     assert_eq!(samples.get("sfu_matrix_homeservers{kind=\"up\"}"), Some(&2.0));
-    assert_eq!(samples.get("sfu_outbound_requests_refused_total{reason=\"not_global\"}"), Some(&8.0));
     assert_eq!(samples.get("sfu_packets_forwarded_total"), Some(&40.0));
     assert_eq!(samples.get("sfu_refusals_total{reason=\"token\"}"), Some(&2.0));
     assert_eq!(samples.get("sfu_misrouted_datagrams_total{event=\"sent\"}"), Some(&6.0));
