@@ -24,6 +24,7 @@ mod mute;
 mod resume;
 mod simulcast;
 mod speakers;
+mod to_device;
 mod tokens;
 mod workers;
 

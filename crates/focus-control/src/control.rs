@@ -10,6 +10,7 @@ use rand_chacha::ChaCha20Rng;
 use sfu_core::{Command, CommandError, ConferenceId, Event, ParticipantId, Reply, TrackId};
 
 use crate::bounds::ControlBounds;
+use crate::channel::DataChannel;
 use crate::conference::Conference;
 use crate::counters::{Counters, Gauges};
 use crate::denied::Denied;
@@ -23,6 +24,7 @@ use crate::timers::{Deadline, Timers};
 use crate::token::Verifier;
 use crate::used_tokens::UsedTokens;
 
+mod channel;
 #[cfg(any(test, debug_assertions))]
 mod check;
 mod delegation;
@@ -46,6 +48,8 @@ pub struct Control {
     spread_at: usize,
     verifier: Option<Verifier>,
     clock: WallClock,
+    /// Of the call under way.
+    now: Instant,
     bounds: ControlBounds,
     rng: ChaCha20Rng,
 
@@ -56,6 +60,13 @@ pub struct Control {
     sessions: BTreeMap<SessionId, ParticipantId>,
     conference_names: BTreeMap<Private, ConferenceId>,
     tracks: BTreeMap<TrackId, ParticipantId>,
+    /// Data channels on which something came.
+    channels: BTreeMap<ParticipantId, DataChannel>,
+    /// Those that have something to say, or whose deadline may have moved.
+    channels_changed: BTreeSet<ParticipantId>,
+    /// Connections over them that are open.
+    channel_owners: BTreeMap<ConnectionId, ParticipantId>,
+    next_channel: u64,
 
     used_tokens: UsedTokens,
     denied: Denied,
@@ -87,6 +98,7 @@ impl Control {
             spread_at: config.spread_at,
             verifier: config.verifier,
             clock: config.clock,
+            now,
             bounds: config.bounds,
             rng: ChaCha20Rng::from_seed(config.seed),
             participants: BTreeMap::new(),
@@ -95,6 +107,10 @@ impl Control {
             sessions: BTreeMap::new(),
             conference_names: BTreeMap::new(),
             tracks: BTreeMap::new(),
+            channels: BTreeMap::new(),
+            channels_changed: BTreeSet::new(),
+            channel_owners: BTreeMap::new(),
+            next_channel: 0,
             used_tokens: UsedTokens::default(),
             denied: Denied::default(),
             tally: Tally::default(),
@@ -186,7 +202,8 @@ impl Control {
             }
             Event::Speakers { conference, speakers } => self.speakers_heard(now, worker, conference, speakers),
             Event::Quality { peer, quality } => self.quality_measured(now, worker, peer, &quality),
-            Event::Data { .. } => self.counters.data_ignored += 1,
+            Event::Data { peer, data } => self.data_arrived(now, worker, peer, &data),
+            Event::DataClosed { peer } => self.data_closed(now, worker, peer),
             // The directory's business, or known already from the reply.
             Event::Connected { .. }
             | Event::LocalUfrags { .. }
@@ -197,9 +214,11 @@ impl Control {
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
         while let Some(deadline) = self.timers.pop_due(now) {
             match deadline {
                 Deadline::Resume(participant) => self.window_closed(now, participant),
+                Deadline::Channel(participant) => self.channel_timed_out(now, participant),
                 Deadline::Speakers(conference) => self.tell_speakers(now, conference),
                 Deadline::Quality(conference) => self.tell_quality(now, conference),
                 Deadline::Drain => self.drain_is_over(now),
@@ -216,6 +235,9 @@ impl Control {
     pub fn poll_output(&mut self) -> Output {
         if self.outputs.is_empty() {
             self.tell_subscriptions();
+        }
+        while let Some(changed) = self.channels_changed.pop_first() {
+            self.serve_channel(changed);
         }
         self.outputs.pop_front().unwrap_or_else(|| {
             let (at, reason) = self.timers.next();
@@ -242,7 +264,19 @@ impl Control {
     // What the parts share.
 
     fn send(&mut self, connection: ConnectionId, re: Option<u64>, message: ServerMessage) {
-        self.outputs.push_back(Output::Send { connection, re, message });
+        match self.channel_of(connection) {
+            Some(channel) => channel.machine.send(channel.now, re, message),
+            None if connection.is_channel() => {}
+            None => self.outputs.push_back(Output::Send { connection, re, message }),
+        }
+    }
+
+    fn close(&mut self, connection: ConnectionId, code: CloseCode) {
+        match self.channel_of(connection) {
+            Some(channel) => channel.machine.close(channel.now, code),
+            None if connection.is_channel() => {}
+            None => self.outputs.push_back(Output::Close { connection, code }),
+        }
     }
 
     /// To the participant's socket, if it has one now. Who has none is told everything when it resumes.
@@ -277,7 +311,7 @@ impl Control {
     /// Ends a socket that has no session.
     fn turn_away(&mut self, asker: Asker, error: ErrorBody, code: CloseCode) {
         self.send(asker.connection, asker.id, ServerMessage::Error(error));
-        self.outputs.push_back(Output::Close { connection: asker.connection, code });
+        self.close(asker.connection, code);
         self.counters.refused_protocol += u64::from(code == CloseCode::ProtocolError);
     }
 
@@ -295,6 +329,15 @@ impl Control {
         if participant.session.pending.len() >= self.bounds.pending {
             let error = Errcode::LimitExceeded.body("too many requests are on their way");
             self.refuse(asker, error.retry_after(crate::bounds::OFFER_RETRY));
+            return false;
+        }
+        self.ask_quietly(me, asker, what, command)
+    }
+
+    /// As [`ask`](Self::ask), and nobody is told when too many are on their way.
+    fn ask_quietly(&mut self, me: ParticipantId, asker: Asker, what: What, command: Command) -> bool {
+        let Some(participant) = self.participants.get(&me) else { return false };
+        if participant.session.pending.len() >= self.bounds.pending {
             return false;
         }
         let request = self.command(participant.worker, command);

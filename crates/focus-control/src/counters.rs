@@ -50,6 +50,8 @@ pub struct Counters {
     pub late_messages: u64,
     /// Commands that failed although nobody waits for the answer.
     pub command_failures: u64,
-    /// Data-channel messages that were dropped, because nothing speaks there yet.
+    /// Data-channel messages of peers that are no participants, or whose channel is broken.
     pub data_ignored: u64,
+    /// Connections over data channels that were given up because their clients did not read.
+    pub slow_channels: u64,
 }

@@ -5,9 +5,20 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// One signalling socket. Given by the driver, never used twice.
+/// One signalling connection. Given by the driver, below 2^63, never used twice; from there on they are the control plane's
+/// own, for connections over data channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
+
+impl ConnectionId {
+    pub(crate) fn of_channel(number: u64) -> Self {
+        Self(1 << 63 | number)
+    }
+
+    pub(crate) fn is_channel(self) -> bool {
+        self.0 >> 63 == 1
+    }
+}
 
 /// One media worker, 0-based. Other workers reach it by the `LinkId` of the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

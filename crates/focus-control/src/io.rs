@@ -130,6 +130,8 @@ pub enum Reason {
     Idle,
     /// A session without a socket ends.
     Resume,
+    /// A connection over a data channel is waited for.
+    Channel,
     /// A speakers message was held back.
     Speakers,
     /// A quality message was held back.

@@ -9,6 +9,7 @@
 //! Start with [`Control`]; what comes out of it is in [`Output`].
 
 mod bounds;
+mod channel;
 mod conference;
 mod control;
 mod counters;

@@ -26,8 +26,13 @@ pub(crate) enum What {
     Candidate,
     Subscribe(TrackId),
     Unsubscribe,
-    Mute { track: TrackId, muted: bool },
+    Mute {
+        track: TrackId,
+        muted: bool,
+    },
     Keyframe(TrackId),
+    /// A part of a message on the data channel.
+    Data,
 }
 
 /// What a client is told of a command that failed.

@@ -13,6 +13,7 @@ pub(crate) enum Deadline {
     Drain,
     Tokens,
     Resume(ParticipantId),
+    Channel(ParticipantId),
     Speakers(ConferenceId),
     Quality(ConferenceId),
 }
@@ -23,6 +24,7 @@ impl Deadline {
             Self::Drain => Reason::Drain,
             Self::Tokens => Reason::Tokens,
             Self::Resume(_) => Reason::Resume,
+            Self::Channel(_) => Reason::Channel,
             Self::Speakers(_) => Reason::Speakers,
             Self::Quality(_) => Reason::Quality,
         }
@@ -80,7 +82,7 @@ impl Timers {
         self.at.len() == self.order.len()
             && self.at.keys().all(|deadline| match deadline {
                 Deadline::Drain | Deadline::Tokens => true,
-                Deadline::Resume(id) => participant(*id),
+                Deadline::Resume(id) | Deadline::Channel(id) => participant(*id),
                 Deadline::Speakers(id) | Deadline::Quality(id) => conference(*id),
             })
     }

@@ -9,8 +9,10 @@
 //! | 0 | a part of a message, in UTF-8; more follow |
 //! | 1 | the last part of a message, or all of it |
 //! | 2 | the connection is closed: a close code, two bytes, most significant first, as in RFC 6455 §5.5.1 |
+//! | 3 | none: a connection begins |
 //!
-//! Each `hello` begins a new connection on the channel; what one side sent before it is void. This module owns the frames and
+//! A client says that a connection begins, and then `hello`; the focus says so, too, before it answers. What either side sent
+//! before that is void: after a loss of the path old messages may still come, in order, ahead of new ones. This module owns the frames and
 //! one focus's end of one channel ([`Channel`]). It never opens a channel, and knows no peer.
 
 use std::collections::VecDeque;
@@ -18,7 +20,6 @@ use std::time::Instant;
 
 use crate::close_code::CloseCode;
 use crate::connection::{self, Connection};
-use crate::envelope::Envelope;
 use crate::wire::{ClientMessage, Limits, ServerMessage};
 
 /// Label of the channel.
@@ -29,6 +30,7 @@ pub const PART_BYTES_MAX: usize = 16 * 1024 - 1;
 const MORE: u8 = 0;
 const LAST: u8 = 1;
 const CLOSE: u8 = 2;
+const BEGIN: u8 = 3;
 
 /// The frames of one message.
 pub fn frames(text: &str) -> impl Iterator<Item = Vec<u8>> {
@@ -38,6 +40,11 @@ pub fn frames(text: &str) -> impl Iterator<Item = Vec<u8>> {
         let kind = if at + 1 == count { LAST } else { MORE };
         [&[kind], part].concat()
     })
+}
+
+/// The frame that begins a connection.
+pub fn begin_frame() -> Vec<u8> {
+    vec![BEGIN]
 }
 
 /// The frame that ends a connection.
@@ -51,6 +58,7 @@ pub fn close_frame(code: u16) -> Vec<u8> {
 pub enum Frame {
     Text(String),
     Close(u16),
+    Begin,
 }
 
 /// What is no frame.
@@ -97,6 +105,11 @@ impl Assembly {
                 self.skipping = false;
                 Ok(Some(Frame::Close(u16::from_be_bytes([*high, *low]))))
             }
+            [BEGIN, ..] => {
+                self.parts = Vec::new();
+                self.skipping = false;
+                Ok(Some(Frame::Begin))
+            }
             _ => Err(FrameError::Malformed),
         }
     }
@@ -130,7 +143,7 @@ pub struct Channel {
 /// What a channel asks for.
 #[derive(Debug, PartialEq)]
 pub enum Output {
-    /// A client says `hello`: what comes now belongs to a new connection. The one before, if it was not closed, is void.
+    /// What comes now belongs to a new connection. The one before, if it was not closed, is void.
     Began,
     /// Send this on the channel.
     Data(Vec<u8>),
@@ -156,14 +169,15 @@ impl Channel {
     pub fn handle_data(&mut self, now: Instant, data: &[u8]) {
         match self.assembly.handle_data(data) {
             Ok(Some(Frame::Text(text))) => {
-                if is_hello(&text) {
-                    self.connection.restart(now);
-                    self.open = true;
-                    self.outputs.push_back(Output::Began);
-                }
                 if self.open {
                     self.connection.handle_text(now, &text);
                 }
+            }
+            Ok(Some(Frame::Begin)) => {
+                self.connection.restart(now);
+                self.open = true;
+                self.outputs.push_back(Output::Began);
+                self.outputs.push_back(Output::Data(begin_frame()));
             }
             Ok(Some(Frame::Close(_))) => self.handle_closed(now),
             Ok(None) => {}
@@ -230,16 +244,6 @@ impl Channel {
     fn deadline(&self) -> Option<Instant> {
         self.open.then(|| self.connection.next_deadline()).flatten()
     }
-}
-
-/// Whether a text is a good `hello`; a cheap look at first, as every message of the channel gets it.
-fn is_hello(text: &str) -> bool {
-    text.len() <= crate::limits::HELLO_BYTES_MAX
-        && text.contains("\"hello\"")
-        && match Envelope::<ClientMessage>::parse(text, &Limits::default()) {
-            Ok(Some(envelope)) => matches!(envelope.message, ClientMessage::Hello(_)),
-            Ok(None) | Err(_) => false,
-        }
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ pub struct Bounds {
     pub candidates: usize,
     /// Simulcast layers of one track.
     pub layers: usize,
-    /// Outstanding data-channel messages to one peer, in bytes.
+    /// Bytes that wait for a slow reader of the signalling data channel. The `welcome` of a conference of 1000 has 1 MiB.
     pub data_bytes: usize,
     /// A peer that sends nothing for so long is gone. ICE consent expires after 30 s (RFC 7675).
     pub silence: Duration,
@@ -64,7 +64,7 @@ impl Default for Bounds {
             addresses: 8,
             candidates: 64,
             layers: 4,
-            data_bytes: 256 * 1024,
+            data_bytes: 4 * 1024 * 1024,
             silence: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(30),
             keyframe_interval: Duration::from_millis(300),

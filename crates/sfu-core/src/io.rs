@@ -228,6 +228,10 @@ pub enum Event {
         peer: PeerId,
         data: Vec<u8>,
     },
+    /// The client closed the signalling data channel; what waited to be sent on it is lost.
+    DataClosed {
+        peer: PeerId,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

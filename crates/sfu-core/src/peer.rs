@@ -2,6 +2,7 @@
 //! ICE, DTLS, SCTP. RTP and RTCP go to the [`MediaHalf`] and never reach str0m; what str0m would send of them is dropped,
 //! for two writers under one SRTP key would use nonces twice (RFC 7714 §8.4).
 
+mod channel;
 mod checks;
 mod negotiated;
 
@@ -11,12 +12,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use str0m::change::SdpOffer;
-use str0m::channel::ChannelId;
 use str0m::crypto::CryptoProvider;
 use str0m::crypto::dtls::DtlsCert;
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, IceCreds, Input, Output, Rtc, RtcConfig, RtcError};
 
+use self::channel::SignallingChannel;
 use self::checks::Checks;
 use crate::allocator::Allocator;
 use crate::batch::Batch;
@@ -29,7 +30,7 @@ use crate::media::{MediaHalf, Path};
 use crate::sdp::OfferedLine;
 use crate::stats::Counters;
 
-/// Label of the data channel for later signalling.
+/// Label of the data channel for signalling.
 pub const SIGNALLING_CHANNEL: &str = "rust-sfu";
 /// As much of str0m's complaint about an offer as its sender is told.
 const SDP_ERROR_CHARS: usize = 200;
@@ -46,7 +47,10 @@ const PATH_IDLE: Duration = Duration::from_millis(500);
 pub enum PeerEvent {
     Connected,
     Gone(DisconnectReason),
+    /// A message on the signalling data channel.
     Data(Vec<u8>),
+    /// The client closed the signalling data channel.
+    DataClosed,
 }
 
 /// One negotiated m-line.
@@ -95,8 +99,7 @@ pub struct Peer {
     connected: bool,
     checks: Checks,
     lines: Vec<Line>,
-    channel: Option<ChannelId>,
-    data_bytes_max: usize,
+    channel: SignallingChannel,
     events: VecDeque<PeerEvent>,
     #[cfg(feature = "fault-injection")]
     pub panic_next: bool,
@@ -161,8 +164,7 @@ impl Peer {
             rtc_dirty: false,
             connected: false,
             lines: Vec::new(),
-            channel: None,
-            data_bytes_max: config.bounds.data_bytes,
+            channel: SignallingChannel::new(now, config.bounds.data_bytes),
             events: VecDeque::new(),
             #[cfg(feature = "fault-injection")]
             panic_next: false,
@@ -318,10 +320,10 @@ impl Peer {
     }
 
     /// Sends on the signalling data channel; `false` if it is not open or too much waits in it.
-    pub fn send_data(&mut self, data: &[u8]) -> bool {
-        let Some(mut channel) = self.channel.and_then(|id| self.rtc.channel(id)) else { return false };
-        self.rtc_dirty = true;
-        channel.buffered_amount() + data.len() <= self.data_bytes_max && channel.write(false, data).unwrap_or(false)
+    pub fn send_data(&mut self, data: Vec<u8>) -> bool {
+        let taken = self.channel.push(data);
+        self.rtc_dirty |= self.channel.feed(&mut self.rtc);
+        taken
     }
 
     /// Follows the client's nomination. str0m as an ICE-lite agent stays with the first pair of the highest priority, and
@@ -379,6 +381,11 @@ impl Peer {
         if !self.rtc.is_alive() {
             self.events.push_back(PeerEvent::Gone(DisconnectReason::Closed));
         }
+        // What arrived may have made room for more, which leaves with the next call.
+        if self.channel.feed(&mut self.rtc) {
+            self.rtc_dirty = true;
+            self.rtc_deadline = Some(now);
+        }
         self.update_deadline(now);
     }
 
@@ -400,18 +407,22 @@ impl Peer {
                 }
             }
             Event::Closed => self.events.push_back(PeerEvent::Gone(DisconnectReason::Closed)),
-            Event::ChannelOpen(id, label) if label == SIGNALLING_CHANNEL && self.channel.is_none() => {
-                self.channel = Some(id)
+            Event::ChannelOpen(id, label) if label == SIGNALLING_CHANNEL => self.channel.open(id),
+            Event::ChannelClose(id) if self.channel.close(id) => {
+                self.events.push_back(PeerEvent::DataClosed);
             }
-            Event::ChannelClose(id) if self.channel == Some(id) => self.channel = None,
-            Event::ChannelData(data) => {
-                if self.channel == Some(data.id) && data.data.len() <= self.data_bytes_max {
+            Event::ChannelData(data) if !self.channel.is(data.id) => counters.data_messages_dropped += 1,
+            Event::ChannelData(data) => match self.channel.admit(now, data.data.len()) {
+                true => {
                     counters.data_messages_received += 1;
                     self.events.push_back(PeerEvent::Data(data.data));
-                } else {
-                    counters.data_messages_dropped += 1;
                 }
-            }
+                // A part that is left out would spoil what comes after it.
+                false => {
+                    counters.data_messages_dropped += 1;
+                    self.give_up();
+                }
+            },
             _ => {}
         }
     }

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use example::example;
 pub use load::{ConfigError, load};
-pub use matrix::{Homeserver, MatrixMode};
+pub use matrix::{Homeserver, MatrixDevice, MatrixMode};
 pub use values::{Advertise, LogFormat, Period};
 
 use schema::{section, tree};
@@ -144,6 +144,9 @@ section! {
         /// Networks, such as 10.0.0.0/8, that servers whose names come from outside may be found in. Without it only the
         /// internet is asked, so that nobody can make this server ask its neighbours. Not needed for homeservers.
         allow_private: Vec<Network> = Vec::new(), example r#"["10.0.0.0/8"]"#;
+        /// The Matrix device of this server: clients that cannot reach public_url reach it by encrypted to-device messages,
+        /// and public_url is not needed then. An account of its own, on one of the homeservers.
+        device: Option<MatrixDevice> = None, example r#"{ user_id = "@rtc:example.org", password_file = "/etc/sfu-server/device_password" }"#;
         /// Certificates (PEM) that homeservers may have besides those that the system trusts.
         ca_file: Option<PathBuf> = None, example r#""/etc/sfu-server/ca.pem""#;
         /// Participants of one user: devices, in all calls.

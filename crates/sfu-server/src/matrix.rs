@@ -2,6 +2,7 @@
 //! rules are `focus_matrix`'s.
 
 pub(crate) mod appservice;
+pub(crate) mod device;
 pub(crate) mod fetch;
 pub(crate) mod gate;
 pub(crate) mod homeserver;

@@ -298,7 +298,7 @@ impl Metrics {
             (&REQUEST_ERRORS, None, c.errors),
             (&LATE_MESSAGES, None, c.late_messages),
             (&COMMAND_FAILURES, None, c.command_failures),
-            (&SOCKETS_SLOW, None, control.slow_sockets),
+            (&SOCKETS_SLOW, None, control.slow_sockets + control.counters.slow_channels),
         ] {
             self.count(metric, label, value);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use focus_control::{Control, ControlBounds, ControlConfig};
+use focus_control::{ConnectionId, Control, ControlBounds, ControlConfig};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
@@ -15,6 +15,7 @@ use crate::config::{Config, MetricsPlace};
 use crate::control::{
     ControlTask, DrainOrder, FROM_SOCKETS_MAX, FROM_WORKERS_MAX, Inlets, ORDERS_MAX, SharedStats, wall_clock,
 };
+use crate::matrix::device;
 use crate::matrix::gate::Gate;
 use crate::matrix::openid::OpenId;
 use crate::matrix::watching::{HINTS_MAX, SharedCounts, WatchTask};
@@ -156,6 +157,7 @@ impl Node {
             fetch: fetch.clone(),
             openid: OpenId::default(),
             hints,
+            device: Arc::default(),
             watch_counts: watch_counts.clone(),
             dev_minter: config.dev.then_some(minter),
             allowed_origins: config.http.allowed_origins.clone(),
@@ -185,6 +187,21 @@ impl Node {
         });
         let control_task = tokio::spawn(task.run(inlets));
         let (stop, stopped) = watch::channel(false);
+        if let (Some(settings), Some(gate)) = (config.matrix.device.clone(), gate.clone()) {
+            let numbers = state.clone();
+            let parts = device::Parts {
+                settings,
+                fetcher: fetch.clone(),
+                state_dir: config.state.dir.clone(),
+                control: state.control.clone(),
+                next_connection: Arc::new(move || {
+                    ConnectionId(numbers.next_connection.fetch_add(1, Ordering::Relaxed))
+                }),
+                authorise: device::by_gate(gate),
+                counters: state.device.clone(),
+            };
+            tokio::spawn(device::keep(parts, stopped.clone()));
+        }
         let refused = metrics.http_refused.clone();
         tokio::spawn(keep_house(metrics, stopped.clone()));
         let metrics_address = metrics_listener.as_ref().map(|(_, address)| *address);

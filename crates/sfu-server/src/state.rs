@@ -8,6 +8,7 @@ use focus_control::token::Minter;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::control::{FromSocket, SharedStats};
+use crate::matrix::device;
 use crate::matrix::fetch::Fetcher;
 use crate::matrix::gate::Gate;
 use crate::matrix::homeserver::Reach;
@@ -36,6 +37,7 @@ pub(crate) struct NodeState {
     pub(crate) openid: OpenId,
     /// To those who watch who may stay.
     pub(crate) hints: mpsc::Sender<Hint>,
+    pub(crate) device: Arc<device::Counters>,
     pub(crate) watch_counts: SharedCounts,
     /// With `--dev`: mints tokens for anybody.
     pub(crate) dev_minter: Option<Minter>,

@@ -239,10 +239,12 @@ impl Worker {
     fn for_control(&mut self, event: Event) -> Option<Event> {
         match event {
             Event::LocalUfrags { .. } | Event::AddressAdded { .. } | Event::AddressRemoved { .. } => None,
-            // The control plane would only count it, and each has up to 256 KiB.
-            Event::Data { .. } => {
+            // A client may send a lot, and one whose message is left out must not think that it was heard.
+            Event::Data { peer, .. } if self.outbox.len() >= OUTBOX_NEWS_MAX => {
                 self.counters.data_ignored += 1;
-                None
+                let told =
+                    |last| matches!(last, &FromWorker::Event { event: Event::DataClosed { peer: p }, .. } if p == peer);
+                (!self.outbox.back().is_some_and(told)).then_some(Event::DataClosed { peer })
             }
             Event::Speakers { .. } | Event::Quality { .. } if self.outbox.len() >= OUTBOX_NEWS_MAX => {
                 self.counters.events_dropped += 1;

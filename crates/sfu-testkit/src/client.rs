@@ -5,6 +5,7 @@
 //! [`Client::take_effects`] for what goes out.
 
 pub mod call;
+pub mod carriage;
 pub mod publisher;
 pub mod received;
 pub mod signal;
@@ -16,12 +17,14 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
+use focus_signaling::todevice::Content;
 use focus_signaling::wire::{self, ClientMessage, Kind, ServerMessage, Source};
 use sfu_core::srtp::{Profile, Session};
 use str0m::crypto::CryptoProvider;
 
 pub use self::call::Stray;
 use self::call::{Call, CallEvent};
+pub use self::carriage::{Carriage, Way};
 pub use self::publisher::Publisher;
 pub use self::received::{Received, RtpIn, Tally};
 use self::signal::Signal;
@@ -70,6 +73,8 @@ pub struct ClientSetup {
     /// Goes where it is told to when the focus drains.
     pub moves: bool,
     pub data_channel: bool,
+    /// Has no socket: it begins by to-device messages, and goes on over its data channel.
+    pub to_device: bool,
     /// Where RTP sequence numbers begin; random below 2^15 if not given (RFC 3711 §3.3.1 wants that).
     pub first_sequence: Option<u16>,
     /// Sends as much video as a browser does, where otherwise it is little: some 120, 500 and 1500 kbit/s.
@@ -90,10 +95,16 @@ impl ClientSetup {
             resumes_after: Some(Duration::from_millis(500)),
             moves: true,
             data_channel: false,
+            to_device: false,
             first_sequence: None,
             heavy: false,
             encrypted: false,
         }
+    }
+
+    /// Reaches the focus by to-device messages only.
+    pub fn to_device(identity: &str) -> Self {
+        Self { to_device: true, ..Self::caller(identity) }
     }
 
     /// Publishes nothing.
@@ -127,6 +138,8 @@ pub enum Effect {
         token: bool,
     },
     Text(String),
+    /// To the focus's device.
+    ToDevice(Content),
     /// Close the socket.
     Close,
     /// Media arrived.
@@ -146,6 +159,8 @@ pub struct Client {
     pub publishers: Vec<Publisher>,
     pub slots: Slots,
     pub call: Option<Call>,
+    /// How its messages travel, where that is no socket.
+    pub carriage: Carriage,
     /// Peer connections made.
     pub lives: u32,
     /// Opened a data channel, and what came over it.
@@ -182,6 +197,7 @@ impl Client {
             publishers: Vec::new(),
             slots: Slots::default(),
             call: None,
+            carriage: Carriage::default(),
             lives: 0,
             data: Vec::new(),
             data_open: false,
@@ -254,6 +270,10 @@ impl Client {
             Ok(Some(envelope)) => envelope,
             other => panic!("client {} was sent what it cannot read: {other:?}\n{text}", self.index),
         };
+        self.handle_message(now, envelope);
+    }
+
+    fn handle_message(&mut self, now: Instant, envelope: focus_signaling::Envelope<ServerMessage>) {
         self.view.log.push(envelope.message.clone());
         match envelope.message {
             ServerMessage::Welcome(welcome) => self.handle_welcome(now, welcome),
@@ -278,6 +298,7 @@ impl Client {
             return;
         }
         self.signal.handle_closed();
+        self.carriage.way = Way::Socket;
         self.view.closed = code;
         let ended = code.and_then(focus_signaling::CloseCode::from_code).is_some_and(|code| code.ends_session());
         if ended {
@@ -297,6 +318,9 @@ impl Client {
     fn handle_welcome(&mut self, now: Instant, welcome: wire::Welcome) {
         self.signal.handle_welcome(now, &welcome);
         self.view.handle_welcome(&welcome);
+        if welcome.resumed && self.begins_media() {
+            return self.begin_media(now);
+        }
         if welcome.resumed {
             // What was on the way when the socket broke may be lost: an offer without an answer is made again.
             if let Some(offer) = self.call.as_mut().and_then(Call::repeat_offer) {
@@ -315,19 +339,34 @@ impl Client {
         // Whatever was before is over, and nobody need be told.
         self.slots = Slots::default();
         self.publishers.clear();
+        self.carriage.has_media = false;
+        self.data_open = false;
         self.lives += 1;
         let mut call = Call::new(self.crypto.clone(), self.local, now);
+        if self.setup.data_channel || self.setup.to_device {
+            call.add_data_channel();
+        }
+        self.call = Some(call);
+        // A media offer is too large for to-device messages.
+        match self.setup.to_device {
+            true => self.negotiate(now),
+            false => self.begin_media(now),
+        }
+    }
+
+    /// Adds what it sends and receives to its peer connection.
+    fn begin_media(&mut self, now: Instant) {
+        let Some(mut call) = self.call.take() else { return };
+        self.carriage.has_media = true;
         let origin = (self.index, self.lives, self.epoch);
         for (ordinal, publish) in self.setup.publish.iter().enumerate() {
             let publisher = Publisher::new(&self.setup, *publish, ordinal, &mut call, &mut self.random, origin);
             self.publishers.push(publisher);
         }
         self.slots.add(&mut call, self.setup.slots);
-        if self.setup.data_channel {
-            call.add_data_channel();
-        }
         self.call = Some(call);
         self.negotiate(now);
+        self.sync(now);
     }
 
     /// Makes an offer of whatever changed.
@@ -354,6 +393,9 @@ impl Client {
         self.slots.handle_answer(call);
         let again = call.again;
         self.drain(now);
+        if self.carriage.way == Way::Link {
+            self.return_to_channel(now);
+        }
         if again {
             self.negotiate(now);
         }
@@ -362,6 +404,10 @@ impl Client {
 
     /// Brings subscriptions in line with what is there and what is wanted.
     fn sync(&mut self, now: Instant) {
+        // The rest is told over the data channel, and asked there.
+        if self.carriage.way == Way::Link {
+            return;
+        }
         self.slots.free_ended(&self.view);
         let Wants::All { width, height } = self.setup.wants else { return };
         let (wants, missing) = self.slots.assign(&self.view, width, height);
@@ -379,7 +425,7 @@ impl Client {
     /// Says again what it wants: after a resume nobody knows what was lost.
     fn resubscribe(&mut self) {
         let wants = self.slots.wants();
-        if !wants.is_empty() {
+        if !wants.is_empty() && self.carriage.way != Way::Link {
             self.say(ClientMessage::Subscribe(wire::Subscribe { tracks: wants }));
         }
     }
@@ -459,9 +505,7 @@ impl Client {
     }
 
     pub fn send_data(&mut self, now: Instant, data: &[u8]) {
-        if let Some(call) = &mut self.call {
-            call.send_data(data);
-        }
+        self.carriage.queue.push_back(data.to_vec());
         self.drain(now);
     }
 
@@ -542,6 +586,7 @@ impl Client {
         if self.reconnect_at.is_some_and(|at| at <= now) {
             self.resume();
         }
+        self.handle_link_timeout(now);
         if let Some(ping) = self.signal.ping(now) {
             self.say(ClientMessage::Ping(ping));
         }
@@ -558,6 +603,8 @@ impl Client {
 
     fn drain(&mut self, now: Instant) {
         let Some(call) = &mut self.call else { return };
+        self.carriage.feed(call);
+        let mut opened = false;
         for event in call.drain(&mut self.effects) {
             match event {
                 CallEvent::Connected => {
@@ -575,9 +622,18 @@ impl Client {
                     self.received.count(now, &packet);
                     self.effects.push(Effect::Received(packet));
                 }
-                CallEvent::DataOpen => self.data_open = true,
+                CallEvent::DataOpen => {
+                    self.data_open = true;
+                    opened = true;
+                }
                 CallEvent::Data(data) => self.data.push(data),
             }
+        }
+        if self.setup.to_device {
+            if opened {
+                self.move_to_channel(now);
+            }
+            self.read_channel(now);
         }
     }
 
@@ -585,10 +641,11 @@ impl Client {
         if self.dead {
             return None;
         }
+        let link = self.carriage.deadline;
         let call = self.call.as_ref().and_then(Call::deadline);
         let publishing =
             self.is_connected().then(|| self.publishers.iter().filter_map(Publisher::deadline).min()).flatten();
-        [call, publishing, self.reconnect_at, self.signal.deadline()].into_iter().flatten().min()
+        [call, link, publishing, self.reconnect_at, self.signal.deadline()].into_iter().flatten().min()
     }
 
     pub fn take_effects(&mut self) -> Vec<Effect> {

@@ -5,6 +5,7 @@
 //! a 4-tuple hashes to a worker as `SO_REUSEPORT` does, so that with several workers most datagrams come to the wrong
 //! one and go once through a ring, and the rings are bounded.
 
+mod desk;
 mod directory;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -13,12 +14,14 @@ use std::time::{Duration, Instant};
 
 use focus_control::token::{LIFETIME_DEFAULT, Mint, Minter};
 use focus_control::{ConnectionId, Control, ControlBounds, ControlConfig, Gauges, RequestId, WallClock, WorkerId};
+use focus_signaling::todevice::{Address, Content};
 use focus_signaling::{CloseCode, Connection};
 use sfu_core::{
     Bounds, Command, CommandError, Datagram, Disposition, Engine, EngineConfig, Event, LinkId, LocalCandidate,
     RelayMessage, Reply,
 };
 
+use self::desk::Desk;
 use self::directory::Directory;
 use crate::dtls::insecure_provider;
 use crate::random::{Random, mix};
@@ -58,6 +61,7 @@ pub enum Effect {
     Datagram { source: SocketAddr, destination: SocketAddr, bytes: Vec<u8> },
     Text { connection: ConnectionId, text: String },
     Close { connection: ConnectionId, code: CloseCode },
+    ToDevice { to: Address, content: Content },
     Drained,
 }
 
@@ -99,6 +103,7 @@ pub struct Focus {
     setup: FocusSetup,
     random: Random,
     connections: BTreeMap<ConnectionId, Connection>,
+    pub desk: Desk,
     directory: Directory,
     rings: BTreeMap<(usize, usize), VecDeque<Parcel>>,
     /// By the time that it arrives, then in order of sending.
@@ -156,6 +161,7 @@ impl Focus {
             setup,
             random: Random::stream(key(2), &[]),
             connections: BTreeMap::new(),
+            desk: Desk::new(format!("f{index}")),
             directory: Directory::default(),
             rings: BTreeMap::new(),
             mail: BTreeMap::new(),
@@ -246,6 +252,10 @@ impl Focus {
         }
         if self.control_deadline.is_some_and(|at| at <= now) {
             self.control.handle_timeout(now);
+        }
+        if self.desk.deadline.is_some_and(|at| at <= now) {
+            self.desk.server.handle_timeout(now);
+            self.pump_desk(now);
         }
         self.settle(now);
     }
@@ -355,6 +365,14 @@ impl Focus {
     fn pump_control(&mut self, now: Instant) {
         loop {
             match self.control.poll_output() {
+                focus_control::Output::Send { connection, re, message } if self.desk.has(connection) => {
+                    self.desk.send(now, connection, re, message);
+                    self.pump_desk(now);
+                }
+                focus_control::Output::Close { connection, code } if self.desk.has(connection) => {
+                    self.desk.close(now, connection, code);
+                    self.pump_desk(now);
+                }
                 focus_control::Output::Send { connection, re, message } => {
                     if let Some(machine) = self.connections.get_mut(&connection) {
                         machine.send(now, re, message);
@@ -403,7 +421,8 @@ impl Focus {
     pub fn deadline(&self) -> Option<Instant> {
         let engines = self.engine_deadlines.iter().flatten();
         let mail = self.mail.keys().map(|(at, _)| at).next();
-        engines.chain(self.connection_deadlines.values()).chain(&self.control_deadline).chain(mail).min().copied()
+        let others = self.control_deadline.iter().chain(&self.desk.deadline);
+        engines.chain(self.connection_deadlines.values()).chain(others).chain(mail).min().copied()
     }
 
     pub fn take_effects(&mut self) -> Vec<Effect> {

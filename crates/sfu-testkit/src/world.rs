@@ -3,6 +3,7 @@
 //! Everything that happens is an event with a time; of equal times the first that was queued comes first. Nobody reads a
 //! clock: the one [`Instant`] that machines want as their origin is taken once, here.
 
+mod post;
 mod verbs;
 mod wait;
 mod wire;
@@ -12,13 +13,15 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use focus_control::ConnectionId;
+use focus_signaling::todevice::{Address, Content};
 
+pub use self::post::Post;
 use self::wire::{Meddling, Socket};
 use crate::checkers::{Checkers, Leniency};
 use crate::client::Client;
 use crate::focus::{Focus, FocusSetup};
 use crate::network::{Network, Node, Path};
-use crate::random::mix;
+use crate::random::{Random, mix};
 use crate::trace::Trace;
 
 /// How a world begins.
@@ -29,6 +32,8 @@ pub struct Setup {
     pub path: Path,
     /// One way, of the signalling sockets.
     pub signal_delay: Duration,
+    /// What homeservers do to to-device messages.
+    pub post: Post,
     /// What str0m draws for itself (SSRCs, mids, ICE credentials) comes from this as well as from the seed: a story that
     /// compares two runs gives them different ones, because nobody may notice.
     pub private_randomness: u64,
@@ -41,6 +46,7 @@ impl Default for Setup {
             focus: FocusSetup::default(),
             path: Path::default(),
             signal_delay: Duration::from_millis(20),
+            post: Post::default(),
             private_randomness: 0,
         }
     }
@@ -66,6 +72,8 @@ enum Event {
     FocusClosed(ConnectionId),
     ClientText(ConnectionId, String),
     ClientClosed(ConnectionId, Option<u16>),
+    FocusToDevice { focus: usize, from: Address, content: Content },
+    ClientToDevice { client: usize, content: Content },
     Move { client: usize, focus: usize },
 }
 
@@ -96,6 +104,9 @@ pub struct World {
     /// Sockets do not even break: nothing gets through and nobody is told.
     pub(crate) dark: BTreeMap<usize, Duration>,
     meddling: BTreeMap<usize, Meddling>,
+    post_random: Random,
+    /// To-device messages that were sent to foci: whose, and what.
+    pub posted: Vec<(usize, Content)>,
     wiretaps: BTreeMap<usize, Vec<(Duration, Vec<u8>)>>,
     /// Wakes of a node within the second that began then.
     spin: BTreeMap<Node, (Duration, u32)>,
@@ -136,6 +147,8 @@ impl World {
             addresses: BTreeMap::new(),
             dark: BTreeMap::new(),
             meddling: BTreeMap::new(),
+            post_random: Random::stream(seed, &[0x9057]),
+            posted: Vec::new(),
             wiretaps: BTreeMap::new(),
             spin: BTreeMap::new(),
             drained: Vec::new(),
@@ -221,6 +234,14 @@ impl World {
                     self.clients[client].handle_closed(now, code);
                     self.flush_client(client);
                 }
+            }
+            Event::FocusToDevice { focus, from, content } => {
+                self.foci[focus].handle_to_device(now, from, content);
+                self.flush_focus(focus);
+            }
+            Event::ClientToDevice { client, content } => {
+                self.clients[client].handle_to_device(now, content);
+                self.flush_client(client);
             }
             Event::Move { client, focus } => {
                 self.homes[client] = focus;

@@ -31,6 +31,10 @@ impl Control {
         assert_eq!(self.conferences.values().flat_map(|c| c.workers.values()).sum::<usize>(), count);
         assert!(participants().all(|p| self.conferences[&p.conference].identities.get(&p.identity) == Some(&p.id)));
 
+        assert!(self.channels.keys().all(|p| self.participants.contains_key(p)), "a channel of nobody");
+        assert!(self.channel_owners.iter().all(|(c, p)| self.channels[p].connection == Some(*c)));
+        assert_eq!(self.channel_owners.len(), self.channels.values().filter(|c| c.connection.is_some()).count());
+
         assert!(self.timers.all_live(|p| self.participants.contains_key(&p), |c| self.conferences.contains_key(&c)));
     }
 }

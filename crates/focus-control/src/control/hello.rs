@@ -29,6 +29,8 @@ impl Control {
                 let error = Errcode::Unrecognized.body(format!("only version {VERSION} is spoken here"));
                 self.turn_away(asker, error, CloseCode::ProtocolError);
             }
+            // A data channel has a participant already, and is his alone.
+            (Some(_), None) if asker.connection.is_channel() => self.no_resume(asker),
             (Some(token), None) => self.join(now, asker, &token),
             (None, Some(resume)) => self.resume(now, asker, &resume),
             _ => {
@@ -222,6 +224,7 @@ impl Control {
 
     fn resume(&mut self, now: Instant, asker: Asker, resume: &Resume) {
         let me = SessionId::parse(&resume.session).and_then(|session| self.sessions.get(&session)).copied();
+        let me = me.filter(|me| !asker.connection.is_channel() || self.owner_of(asker.connection) == Some(*me));
         let participant =
             me.and_then(|me| self.participants.get_mut(&me)).filter(|participant| participant.is_joined());
         let Some(participant) = participant else { return self.no_resume(asker) };
@@ -239,7 +242,7 @@ impl Control {
         let old = participant.session.connection.replace(asker.connection);
         if let Some(old) = old {
             self.connections.remove(&old);
-            self.outputs.push_back(Output::Close { connection: old, code: CloseCode::Replaced });
+            self.close(old, CloseCode::Replaced);
         }
         self.connections.insert(asker.connection, me);
         self.timers.disarm(Deadline::Resume(me));

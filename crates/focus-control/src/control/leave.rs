@@ -102,8 +102,9 @@ impl Control {
                 let leave = Leave { code: code.to_string(), reason: Some(text.to_owned()) };
                 self.send(connection, None, ServerMessage::Leave(leave));
             }
-            self.outputs.push_back(Output::Close { connection, code: end.code });
+            self.close(connection, end.code);
         }
+        self.end_channel(&participant, end.peer_gone);
         for track in participant.tracks.keys() {
             self.unpublish(&participant, *track);
         }

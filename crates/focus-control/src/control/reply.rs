@@ -32,6 +32,8 @@ impl Control {
             participant.session.pending.remove(&request);
         }
         match (what, reply) {
+            (What::Data, Ok(_)) => {}
+            (What::Data, Err(_)) => self.data_refused(now, me),
             (What::Connect, Ok(_)) => self.connected(now, me, asker),
             (What::Connect, Err(error)) => self.not_connected(now, me, &error),
             (What::Offer, Ok(Reply::Answer { sdp })) => self.offer_accepted(me, asker, sdp),

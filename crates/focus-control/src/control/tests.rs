@@ -1,5 +1,6 @@
 //! Stories of clients, told to a machine with fake workers, in virtual time.
 
+mod channel;
 mod churn;
 mod delegation;
 mod drain;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::Envelope;
 use crate::limits::{MESSAGE_BYTES_MAX, SILENCE_TIMEOUT};
 
 /// Unit tests need one instant to count from.
@@ -20,6 +21,12 @@ fn say(channel: &mut Channel, now: Instant, text: &str) -> Vec<Output> {
     outputs(channel)
 }
 
+/// Begins a connection.
+fn begin(channel: &mut Channel, now: Instant) -> Vec<Output> {
+    channel.handle_data(now, &begin_frame());
+    say(channel, now, HELLO)
+}
+
 fn outputs(channel: &mut Channel) -> Vec<Output> {
     let next = || match channel.poll_output() {
         Output::Timeout(_) => None,
@@ -30,7 +37,10 @@ fn outputs(channel: &mut Channel) -> Vec<Output> {
 
 fn welcomed(now: Instant) -> Channel {
     let mut channel = Channel::new(now, Limits::default());
-    assert!(matches!(say(&mut channel, now, HELLO)[..], [Output::Began, Output::Request { id: Some(1), .. }]));
+    let began = begin(&mut channel, now);
+    assert!(
+        matches!(&began[..], [Output::Began, Output::Data(frame), Output::Request { id: Some(1), .. }] if *frame == [BEGIN])
+    );
     let text = include_str!("../../golden/server_welcome.json");
     let welcome = Envelope::<ServerMessage>::parse(text).expect("good").expect("known").message;
     channel.send(now, Some(1), welcome);
@@ -51,11 +61,14 @@ fn messages_of_every_size_come_back_whole() {
         assert_eq!(last, if length == 0 { None } else { Some(Ok(Some(Frame::Text(text)))) });
     }
     assert_eq!(put_together([close_frame(4409)]), [Ok(Some(Frame::Close(4409)))]);
+    // Half a message is forgotten when a connection begins.
+    let anew = put_together([b"\x00ab".to_vec(), begin_frame(), b"\x01c".to_vec()]);
+    assert_eq!(anew, [Ok(None), Ok(Some(Frame::Begin)), Ok(Some(Frame::Text("c".into())))]);
 }
 
 #[test]
 fn what_is_no_frame_is_refused_and_what_is_too_large_once() {
-    for junk in [&[][..], &[3], b"{}", &[2, 17], &[1, 0xff]] {
+    for junk in [&[][..], &[4], b"{}", &[2, 17], &[1, 0xff]] {
         assert_eq!(put_together([junk.to_vec()]), [Err(FrameError::Malformed)], "{junk:?}");
     }
     let mut assembly = Assembly::new(3);
@@ -70,10 +83,10 @@ fn what_is_no_frame_is_refused_and_what_is_too_large_once() {
 }
 
 #[test]
-fn nothing_counts_before_hello_and_after_the_end() {
+fn nothing_counts_before_the_beginning_and_after_the_end() {
     let now = epoch();
     let mut channel = Channel::new(now, Limits::default());
-    assert_eq!(say(&mut channel, now, PING), []);
+    assert_eq!(say(&mut channel, now, HELLO), []);
     channel.handle_data(now, b"junk");
     assert_eq!(outputs(&mut channel), []);
     let mut channel = welcomed(now);
@@ -83,17 +96,17 @@ fn nothing_counts_before_hello_and_after_the_end() {
     assert_eq!(say(&mut channel, now, PING), []);
     assert_eq!(channel.poll_output(), Output::Timeout(None), "it costs nothing while it waits");
     // It is taken up again.
-    assert!(matches!(say(&mut channel, now, HELLO)[..], [Output::Began, Output::Request { .. }]));
+    assert!(matches!(begin(&mut channel, now)[..], [Output::Began, Output::Data(_), Output::Request { .. }]));
 }
 
 #[test]
-fn a_hello_begins_anew_and_keeps_the_pace() {
+fn a_new_beginning_keeps_the_pace() {
     let now = epoch();
     let mut channel = welcomed(now);
-    let began = (0..200).filter(|_| say(&mut channel, now, HELLO).contains(&Output::Began)).count();
+    let began = (0..200).filter(|_| begin(&mut channel, now).contains(&Output::Began)).count();
     assert_eq!(began, 200);
     // The allowance of a hundred is long used up.
-    let said = say(&mut channel, now, HELLO);
+    let said = begin(&mut channel, now);
     assert!(!said.iter().any(|output| matches!(output, Output::Request { .. })), "{said:?}");
 }
 

@@ -40,6 +40,11 @@ impl Client {
         self.link.send(now, message.to_text())
     }
 
+    /// As [`send`](Self::send), for a message that is a text already.
+    pub fn send_text(&mut self, now: Instant, text: String) -> Result<(), SendError> {
+        self.link.send(now, text)
+    }
+
     /// A decrypted event of the focus's device.
     pub fn handle_content(&mut self, now: Instant, content: Content) {
         self.link.handle_content(now, content);

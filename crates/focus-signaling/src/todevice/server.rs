@@ -178,6 +178,13 @@ impl Server {
         }
     }
 
+    /// The member may join: what stands for its `hello` from here on, as a request of the link that asked.
+    pub fn admit(&mut self, link: LinkId, id: Option<u64>, message: ClientMessage) {
+        if self.links.get(&link).is_some_and(|entry| !entry.closed) {
+            self.outputs.push_back(Output::Request { link, id, message });
+        }
+    }
+
     /// The member may not join.
     pub fn refuse(
         &mut self,

@@ -53,7 +53,7 @@ impl Engine {
             }
             Command::SendData { peer, data } => {
                 let key = self.peer_key(peer)?;
-                match self.with_peer(key, |peer, _, _| peer.send_data(&data)) {
+                match self.with_peer(key, |peer, _, _| peer.send_data(data)) {
                     Some(true) => self.counters.data_messages_sent += 1,
                     Some(false) => return Err(CommandError::DataChannel),
                     None => return Err(CommandError::PeerFailed),

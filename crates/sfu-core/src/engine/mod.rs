@@ -405,6 +405,7 @@ impl Engine {
             }
             PeerEvent::Gone(reason) => self.remove_peer(key, reason),
             PeerEvent::Data(data) => self.events.push_back(Event::Data { peer: id, data }),
+            PeerEvent::DataClosed => self.events.push_back(Event::DataClosed { peer: id }),
         }
     }
 

@@ -38,6 +38,42 @@ pub struct Homeserver {
     pub pushes_events: bool,
 }
 
+/// The account that is the focus's own Matrix device.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MatrixDevice {
+    /// On one of `homeservers`. It need not be in any room.
+    pub user_id: String,
+    /// One line: a token of that account. It must not be used by anything else, for its device is this server's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_token_file: Option<PathBuf>,
+    /// Or its password, with which the server logs in once; it keeps the token in `state.dir`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// Of a login with the password.
+    #[serde(default = "default_device_id")]
+    pub device_id: String,
+}
+
+fn default_device_id() -> String {
+    "RUSTSFU".to_owned()
+}
+
+impl MatrixDevice {
+    fn mistake(&self, homeservers: &[Homeserver]) -> Option<String> {
+        let Ok(user) = ruma::UserId::parse(&self.user_id) else {
+            return Some(format!("`{}` is no user id", self.user_id));
+        };
+        if !homeservers.iter().any(|homeserver| homeserver.server_name == user.server_name().as_str()) {
+            return Some("user_id must be on one of matrix.homeservers".to_owned());
+        }
+        if self.access_token_file.is_some() == self.password_file.is_some() {
+            return Some("needs one of access_token_file and password_file".to_owned());
+        }
+        self.device_id.is_empty().then(|| "device_id is empty".to_owned())
+    }
+}
+
 /// Whether `text` is an address without a path, and with TLS unless it is this machine's.
 fn is_public(text: &str) -> bool {
     let Ok(url) = reqwest::Url::parse(text) else { return false };
@@ -60,6 +96,7 @@ pub(super) fn validate(config: &Config) -> Result<(), (&'static str, String)> {
         return Err(("matrix.mode", "lets in Matrix users only, and --dev everybody: take one of them".into()));
     }
     match &matrix.public_url {
+        None if matrix.device.is_some() => {}
         None => return Err(("matrix.public_url", "is needed: clients are sent there".into())),
         Some(url) if !is_public(url) => {
             return Err(("matrix.public_url", format!("`{url}` is no address like https://sfu.example.org")));
@@ -86,6 +123,9 @@ pub(super) fn validate(config: &Config) -> Result<(), (&'static str, String)> {
         if matrix.mode == MatrixMode::Appservice && !tokens {
             return wrong("mode appservice needs as_token_file and hs_token_file");
         }
+    }
+    if let Some(mistake) = matrix.device.as_ref().and_then(|device| device.mistake(&matrix.homeservers)) {
+        return Err(("matrix.device", mistake));
     }
     if matrix.open && matrix.mode != MatrixMode::Openid {
         return Err(("matrix.open", "is for mode openid only: an application service sees who is in a room".into()));

@@ -56,7 +56,6 @@ pub(crate) struct Granted {
 
 impl Granted {
     /// For one who does not ask over HTTP.
-    #[expect(dead_code, reason = "until the focus has a Matrix device of its own")]
     pub(crate) fn into_token(self) -> String {
         self.token
     }
@@ -73,7 +72,6 @@ pub(crate) enum Proof {
         usage: TokenUse,
     },
     /// A verified to-device message of the user.
-    #[expect(dead_code, reason = "until the focus has a Matrix device of its own")]
     Device {
         user: OwnedUserId,
     },

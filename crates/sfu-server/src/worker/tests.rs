@@ -176,10 +176,17 @@ fn only_news_is_dropped_when_the_control_task_is_behind() {
 }
 
 #[test]
-fn data_that_nobody_reads_is_counted_and_goes_no_further() {
+fn data_that_control_has_no_time_for_ends_its_channel() {
     let [mut a, _b] = pair(1);
+    let data = || Event::Data { peer: PeerId(1), data: vec![0; 10] };
+    assert_eq!(a.worker.for_control(data()), Some(data()));
+    while a.worker.outbox.len() < OUTBOX_NEWS_MAX {
+        a.worker.outbox.push_back(FromWorker::Event { worker: WorkerId(0), event: data() });
+    }
     for n in 1..=3 {
-        assert!(a.worker.for_control(Event::Data { peer: PeerId(1), data: vec![0; 10] }).is_none());
+        let told = a.worker.for_control(data());
+        assert_eq!(told, (n == 1).then_some(Event::DataClosed { peer: PeerId(1) }), "once is enough");
+        a.worker.outbox.extend(told.map(|event| FromWorker::Event { worker: WorkerId(0), event }));
         assert_eq!((a.worker.counters.data_ignored, a.worker.counters.events_dropped), (n, 0));
     }
 }

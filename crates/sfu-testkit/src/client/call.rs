@@ -311,10 +311,10 @@ impl Call {
         }
     }
 
-    pub(super) fn send_data(&mut self, data: &[u8]) {
-        if let Some(mut channel) = self.channel.and_then(|id| self.rtc.channel(id)) {
-            channel.write(false, data).expect("room in the data channel");
-        }
+    /// Answers whether there was room.
+    pub(super) fn send_data(&mut self, data: &[u8]) -> bool {
+        let channel = self.channel.and_then(|id| self.rtc.channel(id));
+        channel.is_some_and(|mut channel| channel.write(true, data).is_ok_and(|written| written))
     }
 
     pub(super) fn close(&mut self, effects: &mut Vec<Effect>) {

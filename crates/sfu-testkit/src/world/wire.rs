@@ -52,7 +52,7 @@ impl World {
         (self.current.get(&client) == Some(&connection)).then_some(client)
     }
 
-    fn is_dark(&self, client: usize) -> bool {
+    pub(super) fn is_dark(&self, client: usize) -> bool {
         self.dark.get(&client).is_some_and(|until| self.now < *until)
     }
 
@@ -81,6 +81,7 @@ impl World {
                         self.post(at, Event::ClientClosed(connection, Some(code.code())));
                     }
                 }
+                focus::Effect::ToDevice { to, content } => self.post_to_client(&to, &content),
                 focus::Effect::Drained => self.drained.push(focus),
             }
         }
@@ -123,10 +124,18 @@ impl World {
                     self.send_to_focus(client, source, destination, bytes);
                 }
             }
+            client::Effect::Open { token } if self.clients[client].setup.to_device => {
+                self.opened += 1;
+                let (now, session) = (self.instant(), format!("c{}", self.opened));
+                self.clients[client].open_link(now, session, token);
+            }
+            client::Effect::ToDevice(content) => self.post_to_focus(client, content),
             client::Effect::Open { token } => {
                 self.open_socket(client, if token { Hello::Fresh } else { Hello::Resume });
             }
             client::Effect::Text(text) => {
+                let now = self.instant();
+                let Some(text) = self.clients[client].carry(now, text) else { return };
                 if let Some(connection) = self.current.get(&client).copied()
                     && let Some(at) = self.socket_arrival(connection, true)
                 {

@@ -17,7 +17,6 @@ const BYTES_MAX: usize = 16 * 1024 * 1024;
 pub(crate) enum Method {
     Get,
     Post,
-    #[expect(dead_code, reason = "until the focus has a Matrix device of its own")]
     Put,
 }
 

@@ -1,0 +1,233 @@
+//! The focus's own Matrix device: whoever cannot reach its HTTPS reaches it by Olm-encrypted to-device messages.
+//!
+//! One task: it syncs (nothing but to-device messages), decrypts, hands what came from a known device to the desk
+//! ([`desk`]), and encrypts what the desk answers for exactly that device. Clear text, and what claims to come from a device that the
+//! sender's homeserver does not list, is dropped and counted. The private keys are in a file of their own in `state.dir`.
+
+mod account;
+mod desk;
+mod olm;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use focus_control::ConnectionId;
+use focus_matrix::authorize::Refusal;
+use focus_matrix::request::Request;
+use focus_signaling::todevice::{Address, Claims};
+use focus_signaling::{CloseCode, Errcode};
+use futures_util::future::BoxFuture;
+use tokio::sync::{mpsc, watch};
+
+use account::{Account, AccountError};
+use desk::{Desk, Told};
+use olm::Olm;
+
+use super::fetch::Fetcher;
+use super::gate::{Gate, Proof};
+use crate::config::MatrixDevice;
+use crate::control::FromSocket;
+use crate::random;
+
+/// Directory of the keys, in `state.dir`.
+const DIR: &str = "device";
+/// How long the homeserver holds a sync that has nothing to tell. A request ends after 8 s.
+const SYNC_HOLD: Duration = Duration::from_secs(6);
+/// After a sync that failed: doubles up to the second.
+const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
+/// What connections tell the desk, on its way.
+const TOLD_MAX: usize = 1024;
+
+/// Whether this member may join: a token, or what it is told.
+pub(crate) type Authorise = Arc<dyn Fn(Address, Claims) -> BoxFuture<'static, Result<String, Refused>> + Send + Sync>;
+
+/// Why a member may not join.
+pub(crate) struct Refused {
+    errcode: Errcode,
+    text: String,
+    code: CloseCode,
+}
+
+impl Refused {
+    fn new(errcode: Errcode, text: String) -> Self {
+        let code = if errcode == Errcode::Unknown { CloseCode::Internal } else { CloseCode::Forbidden };
+        Self { errcode, text, code }
+    }
+}
+
+/// What the device needs of the node.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    pub(crate) settings: MatrixDevice,
+    pub(crate) fetcher: Arc<Fetcher>,
+    /// `None`: the keys are lost with the process, and every client must learn of new ones.
+    pub(crate) state_dir: Option<PathBuf>,
+    pub(crate) control: mpsc::Sender<FromSocket>,
+    pub(crate) next_connection: Arc<dyn Fn() -> ConnectionId + Send + Sync>,
+    pub(crate) authorise: Authorise,
+    pub(crate) counters: Arc<Counters>,
+}
+
+/// Keeps the device running until the node stops: whatever fails is tried again.
+pub(crate) async fn keep(parts: Parts, mut stop: watch::Receiver<bool>) {
+    let mut wait = RETRY.0;
+    while !*stop.borrow() {
+        match Device::start(&parts).await {
+            Ok(device) => {
+                tracing::info!("Matrix device is ready");
+                parts.counters.ready.store(1, Ordering::Relaxed);
+                return device.run(stop).await;
+            }
+            Err(error) => tracing::warn!(%error, "the Matrix device cannot start"),
+        }
+        let _ = tokio::time::timeout(wait, stopped(&mut stop)).await;
+        wait = (wait * 2).min(RETRY.1);
+    }
+}
+
+/// The rules of the gate, for a member that its device speaks for.
+pub(crate) fn by_gate(gate: Arc<Gate>) -> Authorise {
+    Arc::new(move |from, claims| {
+        let gate = gate.clone();
+        Box::pin(async move {
+            let Claims { room_id, slot_id, member_id } = &claims;
+            let request = Request::parse(room_id, slot_id, member_id, &from.user_id, Some(&from.device_id));
+            let request = request.map_err(|error| Refused::new(Errcode::InvalidParam, error.to_string()))?;
+            let proof = Proof::Device { user: request.user.clone() };
+            let granted = gate.grant(&request, proof).await.map_err(|refusal| {
+                let errcode = match refusal {
+                    Refusal::Forbidden => Errcode::Forbidden,
+                    Refusal::Unavailable => Errcode::Unknown,
+                    Refusal::Limited(_) => Errcode::LimitExceeded,
+                };
+                Refused::new(errcode, refusal.to_string())
+            })?;
+            Ok(granted.into_token())
+        })
+    })
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DeviceError {
+    #[error("its account: {0}")]
+    Account(#[from] AccountError),
+    #[error("its keys: {0}")]
+    Store(String),
+    #[error("its homeserver does not take its keys")]
+    Keys,
+}
+
+/// What became of events, for the metrics.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    /// 1: its homeserver has its keys.
+    pub(crate) ready: AtomicU64,
+    /// Decrypted, of our type, and from a device that its homeserver lists.
+    pub(crate) received: AtomicU64,
+    pub(crate) sent: AtomicU64,
+    pub(crate) clear_text: AtomicU64,
+    pub(crate) undecryptable: AtomicU64,
+    /// Encrypted by keys that are not those of the device that it says that it is.
+    pub(crate) unknown_device: AtomicU64,
+    pub(crate) malformed: AtomicU64,
+    /// Answers that could not be encrypted or sent.
+    pub(crate) unsent: AtomicU64,
+    pub(crate) failed_syncs: AtomicU64,
+    /// Dropped by the carriage: too many, late, of unknown links.
+    pub(crate) refused: AtomicU64,
+}
+
+pub(super) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// A device whose keys its homeserver has.
+pub(crate) struct Device {
+    olm: Olm,
+    desk: Desk,
+    told: mpsc::Receiver<Told>,
+    counters: Arc<Counters>,
+}
+
+impl Device {
+    async fn start(parts: &Parts) -> Result<Self, DeviceError> {
+        let Parts { settings, fetcher, state_dir, control, next_connection, authorise, counters } = parts.clone();
+        let prefix = random::text::<12>().map_err(|error| DeviceError::Store(error.to_string()))?;
+        let account = Account::open(fetcher.configured(), &settings, state_dir.as_deref()).await?;
+        let dir = state_dir.map(|dir| dir.join(DIR));
+        let olm = Olm::open(fetcher, account, dir, counters.clone()).await?;
+        let (tell, told) = mpsc::channel(TOLD_MAX);
+        let desk = Desk::new(prefix, control, next_connection, authorise, tell);
+        Ok(Self { olm, desk, told, counters })
+    }
+
+    /// Runs until the node stops.
+    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let (synced, mut syncs) = mpsc::channel(1);
+        let syncing = tokio::spawn(sync(self.olm.client(), self.counters.clone(), synced));
+        loop {
+            let deadline = self.carry_out().await;
+            tokio::select! {
+                () = stopped(&mut stop) => break,
+                Some(response) = syncs.recv() => {
+                    for (from, content, bytes) in self.olm.receive(response).await {
+                        count(&self.counters.received);
+                        self.desk.server.handle_content(Instant::now(), from, content, bytes);
+                        self.carry_out().await;
+                    }
+                }
+                Some(told) = self.told.recv() => self.desk.handle_told(Instant::now(), told),
+                () = sleep_until(deadline) => self.desk.server.handle_timeout(Instant::now()),
+            }
+        }
+        syncing.abort();
+    }
+
+    async fn carry_out(&mut self) -> Option<Instant> {
+        let deadline = loop {
+            match self.desk.poll_output().await {
+                desk::Output::Transmit { to, content } => self.olm.send(&to, &content).await,
+                desk::Output::Timeout(at) => break at,
+            }
+        };
+        let counters = self.desk.server.counters();
+        self.counters.refused.store(counters.refused + counters.late + counters.unknown, Ordering::Relaxed);
+        deadline
+    }
+}
+
+/// Asks the homeserver for ever, and hands on what comes.
+async fn sync(client: olm::Client, counters: Arc<Counters>, synced: mpsc::Sender<olm::Sync>) {
+    let mut since = client.since.clone();
+    let mut wait = RETRY.0;
+    loop {
+        match client.sync(since.as_deref(), SYNC_HOLD).await {
+            Some(response) => {
+                wait = RETRY.0;
+                since = Some(response.next_batch.clone());
+                if synced.send(response).await.is_err() {
+                    return;
+                }
+            }
+            None => {
+                count(&counters.failed_syncs);
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(RETRY.1);
+            }
+        }
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // Also when nobody is left who could say so.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
