@@ -8,7 +8,10 @@ mod account;
 mod desk;
 mod olm;
 
-use std::path::PathBuf;
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -155,8 +158,11 @@ impl Device {
     async fn start(parts: &Parts) -> Result<Self, DeviceError> {
         let Parts { settings, fetcher, state_dir, control, next_connection, authorise, counters } = parts.clone();
         let prefix = random::text::<12>().map_err(|error| DeviceError::Store(error.to_string()))?;
-        let account = Account::open(fetcher.configured(), &settings, state_dir.as_deref()).await?;
         let dir = state_dir.map(|dir| dir.join(DIR));
+        if let Some(dir) = &dir {
+            make_private(dir).map_err(|error| DeviceError::Store(error.to_string()))?;
+        }
+        let account = Account::open(fetcher.configured(), &settings, dir.as_deref()).await?;
         let olm = Olm::open(fetcher, account, dir, counters.clone()).await?;
         let (tell, told) = mpsc::channel(TOLD_MAX);
         let desk = Desk::new(prefix, control, next_connection, authorise, tell);
@@ -218,6 +224,12 @@ async fn sync(client: olm::Client, counters: Arc<Counters>, synced: mpsc::Sender
             }
         }
     }
+}
+
+/// For the owner only, whatever the mode of the files is that SQLite makes in it: they have the private keys.
+fn make_private(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    fs::set_permissions(dir, Permissions::from_mode(0o700))
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {

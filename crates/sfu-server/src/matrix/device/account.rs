@@ -52,8 +52,8 @@ struct LoggedIn {
 }
 
 impl Account {
-    /// Finds out which device a token belongs to; logs in if there is none. `dir`: `state.dir`, where the token of a login is
-    /// kept, so that the next start is the same device.
+    /// Finds out which device a token belongs to; logs in if there is none. `dir`: where the token of a login is kept, so that
+    /// the next start is the same device.
     pub(super) async fn open(
         homeserver: &Configured,
         settings: &MatrixDevice,
@@ -66,7 +66,7 @@ impl Account {
             return Self::of_token(homeserver, &user_id, read(path)?).await;
         }
         let password = settings.password_file.as_ref().map(read).transpose()?.unwrap_or_default();
-        let kept = dir.map(|dir| dir.join(super::DIR).join(TOKEN_FILE));
+        let kept = dir.map(|dir| dir.join(TOKEN_FILE));
         if let Some(token) = kept.as_deref().and_then(|path| fs::read_to_string(path).ok()) {
             match Self::of_token(homeserver, &user_id, token.trim().to_owned()).await {
                 Err(AccountError::Refused) => {}
@@ -89,9 +89,6 @@ impl Account {
         }
         let LoggedIn { access_token } = answer.json().map_err(|_| AccountError::Unreachable)?;
         if let Some(path) = kept {
-            if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent)?;
-            }
             let mut options = fs::OpenOptions::new();
             let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
             std::io::Write::write_all(&mut file, access_token.as_bytes())?;
