@@ -60,9 +60,21 @@ pub enum Command {
     AddRemoteTrack { conference: ConferenceId, link: LinkId, track: TrackId, participant: ParticipantId, kind: Kind },
     /// Ends a remote track and the subscriptions to it.
     RemoveRemoteTrack { track: TrackId },
-    /// Test only: the peer panics at its next datagram.
+    /// Test only: what is done for the peer next panics.
     #[cfg(feature = "fault-injection")]
-    InjectPanic { peer: PeerId },
+    InjectPanic { peer: PeerId, at: Fault },
+}
+
+/// Where a panic is injected.
+#[cfg(feature = "fault-injection")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// At its next datagram.
+    Datagram,
+    /// When a packet that it publishes is forwarded.
+    FanOut,
+    /// In what is done by the clock.
+    Housekeeping,
 }
 
 /// What a [`Command`] answers.

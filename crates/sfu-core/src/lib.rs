@@ -40,6 +40,8 @@ mod test_time;
 pub use config::{Bounds, EngineConfig, LocalCandidate};
 pub use engine::Engine;
 pub use id::{ConferenceId, LinkId, Mid, ParticipantId, PeerId, Rid, TrackId};
+#[cfg(feature = "fault-injection")]
+pub use io::Fault;
 pub use io::{
     Command, CommandError, Datagram, DisconnectReason, Disposition, Event, Kind, Output, Pause, PublishedTrack,
     Quality, Reason, RelayMessage, Reply, Speaker, Transmit, Want,

@@ -24,6 +24,8 @@ use crate::batch::Batch;
 use crate::config::EngineConfig;
 use crate::demux::{self, Class};
 use crate::id::{ConferenceId, Mid, ParticipantId, PeerId};
+#[cfg(feature = "fault-injection")]
+use crate::io::Fault;
 use crate::io::{Datagram, DisconnectReason, Kind};
 use crate::keys;
 use crate::media::{MediaHalf, Path};
@@ -102,7 +104,7 @@ pub struct Peer {
     channel: SignallingChannel,
     events: VecDeque<PeerEvent>,
     #[cfg(feature = "fault-injection")]
-    pub panic_next: bool,
+    pub panic_next: Option<Fault>,
 }
 
 impl Peer {
@@ -167,7 +169,7 @@ impl Peer {
             channel: SignallingChannel::new(now, config.bounds.data_bytes),
             events: VecDeque::new(),
             #[cfg(feature = "fault-injection")]
-            panic_next: false,
+            panic_next: None,
         }
     }
 
@@ -193,7 +195,7 @@ impl Peer {
         counters: &mut Counters,
     ) -> bool {
         #[cfg(feature = "fault-injection")]
-        self.panic_if_told();
+        self.panic_if_told(Fault::Datagram);
         let class = demux::classify(datagram.contents);
         let Ok(contents) = datagram.contents.try_into() else {
             counters.datagrams_refused += 1;
@@ -234,8 +236,8 @@ impl Peer {
     }
 
     #[cfg(feature = "fault-injection")]
-    pub fn panic_if_told(&self) {
-        assert!(!self.panic_next, "injected");
+    pub fn panic_if_told(&self, at: Fault) {
+        assert!(self.panic_next != Some(at), "injected");
     }
 
     pub fn handle_timeout(&mut self, now: Instant, batch: &mut Batch, counters: &mut Counters) {

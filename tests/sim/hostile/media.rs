@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use focus_signaling::wire::Source;
+use sfu_core::{Command, Fault};
 use sfu_testkit::client::Stray;
-use sfu_testkit::{ClientSetup, Path, Setup};
+use sfu_testkit::{ClientSetup, Path, Setup, World};
 
 use super::{assert_call_goes_on, call_with, noise, random};
 use crate::story;
@@ -49,13 +50,13 @@ story!(who_loses_two_thirds_asks_for_all_of_it_again_and_hurts_nobody_else, Setu
     assert_call_goes_on(w, call);
 });
 
-story!(a_panic_costs_only_its_peer, Setup::default(), |w| {
+fn panic_costs_only_its_peer(w: &mut World, at: Fault, within: Duration) {
     let (call, m) = call_with(w, ClientSetup::caller("mallory"));
     let name = w.clients[m].view.me().to_owned();
     let peer = w.peer_of(m);
     w.panics_injected = 1;
-    w.command(0, 0, sfu_core::Command::InjectPanic { peer });
-    w.run_until("it is gone", Duration::from_secs(2), |w| w.clients[m].view.ended.is_some());
+    w.command(0, 0, Command::InjectPanic { peer, at });
+    w.run_until("it is gone", within, |w| w.clients[m].view.ended.is_some());
     w.run_secs(1);
     assert_eq!(w.foci[0].counter("panics"), 1);
     assert_eq!(w.foci[0].gauges().sessions, 2);
@@ -65,4 +66,16 @@ story!(a_panic_costs_only_its_peer, Setup::default(), |w| {
     assert_call_goes_on(w, call);
     w.rejoin(m);
     w.until_all_get_all(&[call[0], call[1], m]);
+}
+
+story!(a_panic_costs_only_its_peer, Setup::default(), |w| {
+    panic_costs_only_its_peer(w, Fault::Datagram, Duration::from_secs(2));
+});
+
+story!(a_panic_in_the_fan_out_costs_only_the_publisher, Setup::default(), |w| {
+    panic_costs_only_its_peer(w, Fault::FanOut, Duration::from_secs(2));
+});
+
+story!(a_panic_by_the_clock_costs_only_its_peer, Setup::default(), |w| {
+    panic_costs_only_its_peer(w, Fault::Housekeeping, Duration::from_secs(4));
 });

@@ -82,7 +82,7 @@ impl Engine {
             track.layers.iter_mut().for_each(|layer| layer.meter.roll(super::housekeeping::INTERVAL));
         }
         // Who wants nothing any more is not probed for it.
-        let ended = |(_, peer): &(usize, &mut crate::peer::Peer)| peer.subscriptions.is_empty();
+        let ended = |(_, peer): &(usize, &mut Box<crate::peer::Peer>)| peer.subscriptions.is_empty();
         self.peers.iter_mut().filter(ended).for_each(|(_, peer)| peer.media.set_wanted(0));
         let limited = |peer: &crate::peer::Peer| !peer.subscriptions.is_empty() && peer.media.limit().is_some();
         let keys: Vec<usize> = self.peers.iter().filter(|(_, peer)| limited(peer)).map(|(key, _)| key).collect();

@@ -73,9 +73,9 @@ impl Engine {
                 self.end_track(key);
             }
             #[cfg(feature = "fault-injection")]
-            Command::InjectPanic { peer } => {
+            Command::InjectPanic { peer, at } => {
                 let key = self.peer_key(peer)?;
-                self.peers[key].panic_next = true;
+                self.peers[key].panic_next = Some(at);
             }
         }
         Ok(Reply::Done)
@@ -118,7 +118,7 @@ impl Engine {
             self.counters.panics += 1;
             return Err(CommandError::PeerFailed);
         };
-        let key = self.peers.insert(peer);
+        let key = self.peers.insert(Box::new(peer));
         self.peer_keys.insert(id, key);
         self.conferences.entry(conference).or_default().peers.insert(key);
         self.refresh_ufrag(key);

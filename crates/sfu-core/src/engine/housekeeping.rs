@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::engine::Engine;
+#[cfg(feature = "fault-injection")]
+use crate::io::Fault;
 use crate::io::{DisconnectReason, Event, Quality, RelayMessage};
 use crate::speaker;
 use crate::track::Origin;
@@ -17,25 +19,34 @@ const SLOW_ROUNDS: u32 = 5;
 const QUALITY_ROUNDS: u32 = 10;
 
 impl Engine {
+    /// A step that panics costs what it would have done, and is counted; the others go on.
     pub(super) fn keep_house(&mut self) {
+        self.contain(None, Self::tell_speakers);
+        self.contain(None, Self::report_subscriptions);
+        self.contain(None, Self::look_at_bandwidth);
+        self.rounds = self.rounds.wrapping_add(1);
+        if self.rounds.is_multiple_of(SLOW_ROUNDS) {
+            self.contain(None, Self::find_dead_peers);
+            self.contain(None, Self::look_at_layers);
+            self.contain(None, Self::relay_clocks);
+        }
+        if self.rounds.is_multiple_of(QUALITY_ROUNDS) {
+            self.tell_quality();
+        }
+    }
+
+    fn tell_speakers(&mut self) {
         let now = self.now;
         for (id, conference) in &mut self.conferences {
             if let Some(speakers) = conference.speakers.poll(now) {
                 self.events.push_back(Event::Speakers { conference: *id, speakers });
             }
         }
+    }
+
+    fn report_subscriptions(&mut self) {
         for key in std::mem::take(&mut self.reports_due) {
             self.report_subscription(key);
-        }
-        self.look_at_bandwidth();
-        self.rounds = self.rounds.wrapping_add(1);
-        if self.rounds.is_multiple_of(SLOW_ROUNDS) {
-            self.find_dead_peers();
-            self.look_at_layers();
-            self.relay_clocks();
-        }
-        if self.rounds.is_multiple_of(QUALITY_ROUNDS) {
-            self.tell_quality();
         }
     }
 
@@ -56,14 +67,21 @@ impl Engine {
     /// To every peer what its connection is like.
     fn tell_quality(&mut self) {
         let now = self.now;
-        for (_, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.is_connected()) {
-            let quiet = now.saturating_duration_since(peer.last_received);
-            let silent = quiet >= SILENT;
-            let (up, down) = (peer.media.receiver.take_loss(), peer.media.downlink_loss());
-            let (uplink_loss, downlink_loss) = if silent { (1.0, 1.0) } else { (up, down) };
-            let rtt = peer.media.rtt().filter(|_| !silent);
-            let quality = Quality { uplink_loss, downlink_loss, rtt, silent, quiet };
-            self.events.push_back(Event::Quality { peer: peer.id, quality });
+        let connected: Vec<_> = self.peers.iter().filter(|(_, peer)| peer.is_connected()).map(|(key, _)| key).collect();
+        for key in connected {
+            let quality = self.with_peer(key, |peer, _, _| {
+                #[cfg(feature = "fault-injection")]
+                peer.panic_if_told(Fault::Housekeeping);
+                let quiet = now.saturating_duration_since(peer.last_received);
+                let silent = quiet >= SILENT;
+                let (up, down) = (peer.media.receiver.take_loss(), peer.media.downlink_loss());
+                let (uplink_loss, downlink_loss) = if silent { (1.0, 1.0) } else { (up, down) };
+                let rtt = peer.media.rtt().filter(|_| !silent);
+                (peer.id, Quality { uplink_loss, downlink_loss, rtt, silent, quiet })
+            });
+            if let Some((peer, quality)) = quality {
+                self.events.push_back(Event::Quality { peer, quality });
+            }
         }
     }
 

@@ -9,6 +9,8 @@ use crate::forward::rewriter::Numbers;
 use crate::forward::ring::REPLAY_AGE_MAX;
 use crate::forward::selector;
 use crate::id::Mid;
+#[cfg(feature = "fault-injection")]
+use crate::io::Fault;
 use crate::io::{Datagram, Event, Head, Kind, LayerInfo, Packet, Pause, RelayMessage};
 use crate::keyframe::Decision;
 use crate::receive::Received;
@@ -43,16 +45,16 @@ impl Engine {
         if class == Class::Rtcp {
             self.with_peer(peer, |peer, _, counters| {
                 #[cfg(feature = "fault-injection")]
-                peer.panic_if_told();
+                peer.panic_if_told(Fault::Datagram);
                 if peer.media.handle_rtcp(now, &mut memory, counters) {
                     peer.note_media(now, &datagram);
                 }
             });
-            self.after_rtcp(peer);
+            self.contain(Some(peer), |engine| engine.after_rtcp(peer));
         } else {
             let received = self.with_peer(peer, |peer, _, counters| {
                 #[cfg(feature = "fault-injection")]
-                peer.panic_if_told();
+                peer.panic_if_told(Fault::Datagram);
                 let received = peer.media.handle_rtp(now, &mut memory, &mut counters.receive)?;
                 peer.note_media(now, &datagram);
                 Some(received)
@@ -60,7 +62,7 @@ impl Engine {
             if let Some(received) = received.flatten() {
                 self.counters.packets_received += 1;
                 self.counters.bytes_received += received.payload.len() as u64;
-                self.handle_rtp(peer, &received);
+                self.contain(Some(peer), |engine| engine.handle_rtp(peer, &received));
             }
         }
         self.incoming = memory;
@@ -123,6 +125,10 @@ impl Engine {
         let now = self.now;
         let index = layer as u8;
         let track = &mut self.tracks[key];
+        #[cfg(feature = "fault-injection")]
+        if let Origin::Peer { peer, .. } = track.origin {
+            self.peers[peer].panic_if_told(Fault::FanOut);
+        }
         if track.muted {
             self.counters.packets_muted += 1;
             return;

@@ -56,7 +56,8 @@ pub struct Engine {
     certificate: Option<DtlsCert>,
     /// The configured one, with its keys tapped.
     crypto: Arc<CryptoProvider>,
-    peers: Slab<Peer>,
+    /// Boxed, for they are large (11 KB, most of it `str0m::Rtc`) and a slab doubles.
+    peers: Slab<Box<Peer>>,
     peer_keys: BTreeMap<PeerId, usize>,
     by_address: BTreeMap<SocketAddr, usize>,
     by_ufrag: BTreeMap<String, usize>,
@@ -298,36 +299,49 @@ impl Engine {
     /// Runs `work` on a peer. If it panics, the peer is lost and nobody else: it is not touched again, and buried when
     /// nobody up the stack holds keys of what hangs on it.
     fn with_peer<T>(&mut self, key: usize, work: impl FnOnce(&mut Peer, &mut Batch, &mut Counters) -> T) -> Option<T> {
-        let (batch, counters) = (&mut self.batch, &mut self.counters);
-        let peer = self.peers.get_mut(key).filter(|peer| !peer.failed)?;
+        self.with_peer_and_tracks(key, |peer, lent| work(peer, lent.batch, lent.counters))
+    }
+
+    /// [`with_peer`](Self::with_peer), with all that sending needs.
+    fn with_peer_and_tracks<T>(&mut self, key: usize, work: impl FnOnce(&mut Peer, Lent<'_>) -> T) -> Option<T> {
+        let Self { peers, batch, counters, tracks, scratch, .. } = self;
+        let peer = peers.get_mut(key).filter(|peer| !peer.failed)?;
+        let lent = Lent { batch, counters, tracks, scratch };
         // The batch takes whole datagrams and the counters whole numbers, so a half-done `work` leaves both usable;
         // the peer itself is never touched again.
-        let outcome = catch_unwind(AssertUnwindSafe(|| work(peer, batch, counters)));
-        if let Ok(result) = outcome {
-            return Some(result);
+        match catch_unwind(AssertUnwindSafe(|| work(peer, lent))) {
+            Ok(result) => Some(result),
+            Err(_) => {
+                self.note_panic(Some(key));
+                None
+            }
         }
+    }
+
+    /// Runs `work` on all of the engine: the fan-out, and what is done by the clock. If it panics, the peer that caused it is
+    /// lost, if one did; what else was half done stays so, which may cost packets but not the worker.
+    fn contain(&mut self, cause: Option<usize>, work: impl FnOnce(&mut Self)) {
+        if catch_unwind(AssertUnwindSafe(|| work(self))).is_err() {
+            self.note_panic(cause);
+        }
+    }
+
+    fn note_panic(&mut self, cause: Option<usize>) {
         self.counters.panics += 1;
-        self.peers[key].failed = true;
-        self.failed.push(key);
-        None
+        let Some((key, peer)) = cause.and_then(|key| Some((key, self.peers.get_mut(key)?))) else { return };
+        if !std::mem::replace(&mut peer.failed, true) {
+            self.failed.push(key);
+        }
     }
 
     /// Sends what is queued for a peer.
     fn flush(&mut self, key: usize) {
         let now = self.now;
-        let Self { peers, batch, counters, tracks, scratch, failed, .. } = self;
-        let Some(peer) = peers.get_mut(key).filter(|peer| !peer.failed) else { return };
-        let work = || {
+        self.with_peer_and_tracks(key, |peer, lent| {
             peer.dirty = false;
-            peer.media.flush(now, tracks, scratch, batch, counters);
-            peer.send_written(now, batch, counters);
-        };
-        // As in `with_peer`.
-        if catch_unwind(AssertUnwindSafe(work)).is_err() {
-            counters.panics += 1;
-            peers[key].failed = true;
-            failed.push(key);
-        }
+            peer.media.flush(now, lent.tracks, lent.scratch, lent.batch, lent.counters);
+            peer.send_written(now, lent.batch, lent.counters);
+        });
         self.send_rtcp(key);
     }
 
@@ -342,17 +356,10 @@ impl Engine {
         clocks.clear();
         let due = peer.media.reports_due(now);
         clocks.extend(due.map(|(sender, of)| (sender, self.clock_of(of.track, of.layer))));
-        let Self { peers, batch, counters, scratch, failed, .. } = self;
-        let peer = &mut peers[key];
-        let work = || {
-            peer.media.send_rtcp(now, &clocks, scratch, batch, counters);
+        self.with_peer_and_tracks(key, |peer, lent| {
+            peer.media.send_rtcp(now, &clocks, lent.scratch, lent.batch, lent.counters);
             peer.update_deadline(now);
-        };
-        if catch_unwind(AssertUnwindSafe(work)).is_err() {
-            counters.panics += 1;
-            peers[key].failed = true;
-            failed.push(key);
-        }
+        });
         self.clocks = clocks;
     }
 
@@ -437,6 +444,14 @@ impl Engine {
         }
         self.events.push_back(Event::AddressAdded { peer: id, address });
     }
+}
+
+/// What of the engine the work on one peer may use.
+struct Lent<'a> {
+    batch: &'a mut Batch,
+    counters: &'a mut Counters,
+    tracks: &'a Slab<Track>,
+    scratch: &'a mut Scratch,
 }
 
 /// The deadline of the peer that has this place.

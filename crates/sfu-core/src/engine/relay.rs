@@ -19,6 +19,10 @@ impl Engine {
     pub fn handle_relay(&mut self, now: Instant, link: LinkId, message: RelayMessage) {
         self.now = now;
         self.counters.relays_received += 1;
+        self.contain(None, |engine| engine.take_relay(link, message));
+    }
+
+    fn take_relay(&mut self, link: LinkId, message: RelayMessage) {
         let id = match &message {
             RelayMessage::Media { track, .. }
             | RelayMessage::Layers { track, .. }

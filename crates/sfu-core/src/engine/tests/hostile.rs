@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::*;
+#[cfg(feature = "fault-injection")]
+use crate::io::Fault;
 
 fn subscribe(pair: &mut Pair, client: usize, track: u64) {
     let (peer, mid) = (pair.clients[client].peer, mid(&pair.clients[client], 1));
@@ -149,7 +151,7 @@ fn a_newcomer_does_not_inherit_a_grave() {
     pair.join(1, Direction::SendOnly);
     let (peer, source) = (PeerId(1), pair.clients[0].address);
     let check = pair.up.iter().rev().find(|datagram| demux::is_binding_request(datagram)).expect("a check").clone();
-    pair.command(Command::InjectPanic { peer }).expect("injected");
+    pair.command(Command::InjectPanic { peer, at: Fault::Datagram }).expect("injected");
     pair.engine.handle_datagram(pair.now, Datagram { source, destination: server(), contents: &check });
     pair.command(Command::Disconnect { peer }).expect("disconnect");
     let newcomer = PeerId(9);
