@@ -36,7 +36,8 @@ web-test: web ## Tests of the TypeScript client
 	cd $(WEB) && $(NPM) run --silent check && $(NPM) test
 
 e2e: deps web .demo/synapse/requirements.txt ## Real browsers against the real server, in a network namespace of their own
-	$(CARGO) build -p sfu-server -p sfu-bench --features sfu-bench/matrix
+# With the features of `unit`, so that no dependency is compiled twice.
+	$(CARGO) build --workspace --all-features
 	tools/e2e.sh full
 
 lint: web ## Formatting, clippy, fuzz targets, documentation, licences
