@@ -29,9 +29,6 @@ function derive(base, kid) {
   return { key: part('key', 16), salt: part('salt', 12) };
 }
 
-/** The key index that an Opus frame says it is under. */
-export const keyIndex = (frame) => Number(parseHeader(frame.subarray(1)).kid);
-
 /** Whether `base` (16 or 32 bytes) with this index opens an Opus frame as the focus forwarded it. */
 export function opens(frame, { index, key: base }, clear = 1) {
   const { kid, ctr, header, rest } = parseHeader(frame.subarray(clear));
