@@ -20,6 +20,8 @@ pub struct ControlBounds {
     pub used_tokens: usize,
     /// Removals that are remembered, each for as long as a token of then could be good: some 100 each second.
     pub denied: usize,
+    /// Joins that wait for a word about them, each with a socket. A homeserver that answers in 20 ms bears 10,000 a second so.
+    pub waiting: usize,
     /// Participants of one user, on all devices and in all conferences.
     pub user_participants: usize,
     /// Participants of one server whose users may begin conferences.
@@ -44,6 +46,7 @@ impl Default for ControlBounds {
             participants: 1000,
             used_tokens: 65_536,
             denied: 65_536,
+            waiting: 256,
             user_participants: 8,
             server_participants: 8192,
             foreign_participants: 500,
@@ -78,6 +81,12 @@ pub(crate) const RESUME_BURST: u32 = 5;
 pub(crate) const RESUME_INTERVAL: Duration = Duration::from_secs(1);
 /// Clients that are told to move come back over this span, so that they do not come all at once.
 pub(crate) const MOVE_SPREAD: Duration = Duration::from_secs(2);
+/// A look at the room this old is good enough for a join: who was removed is silent within that time.
+pub(crate) const FRESH: Duration = Duration::from_secs(2);
+/// For a word about a join. A client waits 10 s for its `welcome`.
+pub(crate) const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
+/// What a client is told to wait about which there was none.
+pub(crate) const CONFIRM_RETRY: Duration = Duration::from_secs(2);
 /// What a client is told to wait before it sends another offer, or asks a full focus again.
 pub(crate) const OFFER_RETRY: Duration = Duration::from_millis(100);
 pub(crate) const FULL_RETRY: Duration = Duration::from_secs(10);

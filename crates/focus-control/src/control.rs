@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use confirm::Waiting;
 use focus_signaling::wire::{ClientMessage, ErrorBody, ServerMessage};
 use focus_signaling::{CloseCode, Errcode};
 use rand::SeedableRng;
@@ -27,6 +28,7 @@ use crate::used_tokens::UsedTokens;
 mod channel;
 #[cfg(any(test, debug_assertions))]
 mod check;
+mod confirm;
 mod delegation;
 mod drain;
 mod hello;
@@ -70,6 +72,9 @@ pub struct Control {
 
     used_tokens: UsedTokens,
     denied: Denied,
+    confirms_joins: bool,
+    /// By the socket that waits.
+    waiting: BTreeMap<ConnectionId, Waiting>,
     tally: Tally,
     /// Participants per worker.
     load: Vec<usize>,
@@ -113,6 +118,8 @@ impl Control {
             next_channel: 0,
             used_tokens: UsedTokens::default(),
             denied: Denied::default(),
+            confirms_joins: false,
+            waiting: BTreeMap::new(),
             tally: Tally::default(),
             load: vec![0; config.workers.max(1)],
             requests: BTreeMap::new(),
@@ -135,6 +142,9 @@ impl Control {
             // The connection lets nothing before `hello` through, so anything else was on its way when the session ended.
             match message {
                 ClientMessage::Hello(hello) => self.hello(now, asker, hello),
+                ClientMessage::Leave(_) if self.forget_waiting(connection).is_some() => {
+                    self.close(connection, CloseCode::Normal);
+                }
                 _ => self.counters.late_messages += 1,
             }
             return;
@@ -167,6 +177,7 @@ impl Control {
     /// The socket is gone. Not called for it again, nor needed after [`Output::Close`].
     pub fn handle_closed(&mut self, now: Instant, connection: ConnectionId) {
         self.handle_timeout(now);
+        self.forget_waiting(connection);
         self.socket_lost(now, connection);
     }
 
@@ -218,6 +229,7 @@ impl Control {
         while let Some(deadline) = self.timers.pop_due(now) {
             match deadline {
                 Deadline::Resume(participant) => self.window_closed(now, participant),
+                Deadline::Confirm(connection) => self.unconfirmed(connection),
                 Deadline::Channel(participant) => self.channel_timed_out(now, participant),
                 Deadline::Speakers(conference) => self.tell_speakers(now, conference),
                 Deadline::Quality(conference) => self.tell_quality(now, conference),

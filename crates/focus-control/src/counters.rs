@@ -27,6 +27,8 @@ pub struct Counters {
     pub refused_forbidden: u64,
     /// Joins refused because no authoriser is configured.
     pub refused_closed: u64,
+    /// Joins refused because nobody answered who could tell whether the holder may still come in.
+    pub refused_unconfirmed: u64,
     /// Resumptions refused: unknown or ended session, wrong secret, too often.
     pub refused_resume: u64,
     /// Joins refused because a bound was reached.

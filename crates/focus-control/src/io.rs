@@ -8,7 +8,7 @@ use sfu_core::ParticipantId;
 
 use crate::bounds::ControlBounds;
 use crate::id::{ConnectionId, RequestId, WorkerId};
-use crate::origin::Presence;
+use crate::origin::{Origin, Presence};
 use crate::pending::Asker;
 use crate::token;
 
@@ -79,6 +79,13 @@ pub enum Output {
     /// One whose token told its origin was let in. Followed by one `Departed`, whatever ends its stay.
     Arrived(Presence),
     Departed(Presence),
+    /// One whose token is not quite new wants to join: does what it told of its holder still hold? For whoever authorises, who
+    /// answers by one [`Control::handle_confirmed`](crate::Control::handle_confirmed), the sooner the better: no media before.
+    /// Only after [`Control::confirm_joins`](crate::Control::confirm_joins).
+    Confirm {
+        connection: ConnectionId,
+        origin: Origin,
+    },
     /// No session is left, or the drain's deadline has passed. Once.
     Drained,
     /// Nothing more to do before this time, unless something comes in. `None`: nothing at all.
@@ -96,6 +103,17 @@ pub struct DelegationAsker {
 pub enum DelegationRequest {
     Delegate(DelegateLeave),
     TakeBack,
+}
+
+/// What became of a question about the holder of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Confirmation {
+    /// The user is in the room now.
+    Holds,
+    /// It is not, or nobody sees the room any more.
+    Fails,
+    /// Nobody answers who could tell.
+    Unknown,
 }
 
 /// What is seen of a participant.
@@ -130,6 +148,8 @@ pub enum Reason {
     Idle,
     /// A session without a socket ends.
     Resume,
+    /// A join is waiting for a word about it.
+    Confirm,
     /// A connection over a data channel is waited for.
     Channel,
     /// A speakers message was held back.

@@ -35,5 +35,5 @@ pub use bounds::ControlBounds;
 pub use control::Control;
 pub use counters::{Counters, Gauges};
 pub use id::{ConnectionId, Private, RequestId, WorkerId};
-pub use io::{ControlConfig, DelegationAsker, DelegationRequest, Output, Reason, Sign, WallClock};
+pub use io::{Confirmation, ControlConfig, DelegationAsker, DelegationRequest, Output, Reason, Sign, WallClock};
 pub use origin::{Origin, Presence};

@@ -6,12 +6,14 @@ use std::time::Instant;
 
 use sfu_core::{ConferenceId, ParticipantId};
 
+use crate::id::ConnectionId;
 use crate::io::Reason;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Deadline {
     Drain,
     Tokens,
+    Confirm(ConnectionId),
     Resume(ParticipantId),
     Channel(ParticipantId),
     Speakers(ConferenceId),
@@ -23,6 +25,7 @@ impl Deadline {
         match self {
             Self::Drain => Reason::Drain,
             Self::Tokens => Reason::Tokens,
+            Self::Confirm(_) => Reason::Confirm,
             Self::Resume(_) => Reason::Resume,
             Self::Channel(_) => Reason::Channel,
             Self::Speakers(_) => Reason::Speakers,
@@ -76,12 +79,14 @@ impl Timers {
     #[cfg(any(test, debug_assertions))]
     pub(crate) fn all_live(
         &self,
+        waiting: impl Fn(ConnectionId) -> bool,
         participant: impl Fn(ParticipantId) -> bool,
         conference: impl Fn(ConferenceId) -> bool,
     ) -> bool {
         self.at.len() == self.order.len()
             && self.at.keys().all(|deadline| match deadline {
                 Deadline::Drain | Deadline::Tokens => true,
+                Deadline::Confirm(id) => waiting(*id),
                 Deadline::Resume(id) | Deadline::Channel(id) => participant(*id),
                 Deadline::Speakers(id) | Deadline::Quality(id) => conference(*id),
             })

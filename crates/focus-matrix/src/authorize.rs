@@ -128,12 +128,7 @@ pub fn authorize(policy: &Policy, request: &Request, evidence: &Evidence) -> Res
     if let Some(wait) = evidence.limited {
         return Err(Refusal::Limited(wait));
     }
-    match evidence.membership {
-        Membership::Joined => {}
-        Membership::Unseen if policy.open && policy.mode == Mode::Openid => {}
-        Membership::NotJoined | Membership::Unseen => return Err(Refusal::Forbidden),
-        Membership::Unavailable => return Err(Refusal::Unavailable),
-    }
+    is_in_room(policy, evidence.membership)?;
     let full = policy.full_access.contains(server);
     if !full && !evidence.conference_exists {
         return Err(Refusal::Forbidden);
@@ -147,6 +142,16 @@ pub fn authorize(policy: &Policy, request: &Request, evidence: &Evidence) -> Res
         publish: full,
         create: full,
     })
+}
+
+/// Whether what is said of the user lets it in: for a token, and again when a token is used that is not quite new.
+pub fn is_in_room(policy: &Policy, membership: Membership) -> Result<(), Refusal> {
+    match membership {
+        Membership::Joined => Ok(()),
+        Membership::Unseen if policy.open && policy.mode == Mode::Openid => Ok(()),
+        Membership::NotJoined | Membership::Unseen => Err(Refusal::Forbidden),
+        Membership::Unavailable => Err(Refusal::Unavailable),
+    }
 }
 
 #[cfg(test)]

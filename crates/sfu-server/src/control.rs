@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use focus_control::{ConnectionId, Control, Counters, Gauges, Output, Presence, WallClock};
+use focus_control::{Confirmation, ConnectionId, Control, Counters, Gauges, Origin, Output, Presence, WallClock};
 use focus_matrix::delegation::{Answer, AskId};
 use focus_signaling::CloseCode;
 use focus_signaling::wire::{ClientMessage, ServerMessage};
@@ -72,12 +72,19 @@ pub(crate) enum Order {
     /// Ends what the user has in conferences of the room, and keeps it out. Says until when (since 1970) that must be
     /// remembered.
     Remove { room: String, user: String, done: oneshot::Sender<Duration> },
+    /// The answer to [`Attendance::Knocks`].
+    Confirmed { connection: ConnectionId, confirmation: Confirmation },
 }
 
-/// Who came and went, of those whose tokens told where they are from.
+/// Who came and went, and who wants to come, of those whose tokens told where they are from.
 pub(crate) enum Attendance {
     Arrived(Presence),
     Departed(Presence),
+    /// Waits for an [`Order::Confirmed`].
+    Knocks {
+        connection: ConnectionId,
+        origin: Origin,
+    },
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -106,7 +113,7 @@ pub(crate) struct ControlTask {
     /// When each peer was asked for, until its media is up.
     joining: BTreeMap<PeerId, Instant>,
     drained: Vec<oneshot::Sender<()>>,
-    /// Told at most twice for each session, and taken without waiting.
+    /// Told at most three times for each session, and taken without waiting.
     watcher: Option<mpsc::UnboundedSender<Attendance>>,
     metrics: Arc<Metrics>,
     stats: SharedStats,
@@ -155,8 +162,9 @@ impl ControlTask {
         self.wills = Some(wills);
     }
 
-    /// Tells `watcher` who comes and goes.
+    /// Tells `watcher` who comes and goes, and asks it about those whose token is not quite new.
     pub(crate) fn watched_by(&mut self, watcher: mpsc::UnboundedSender<Attendance>) {
+        self.control.confirm_joins();
         self.watcher = Some(watcher);
     }
 
@@ -201,6 +209,9 @@ impl ControlTask {
             }
             Order::Remove { room, user, done } => {
                 let _ = done.send(self.control.remove(Instant::now(), &room, &user));
+            }
+            Order::Confirmed { connection, confirmation } => {
+                self.control.handle_confirmed(Instant::now(), connection, confirmation);
             }
         }
     }
@@ -281,6 +292,9 @@ impl ControlTask {
                 }
                 Output::Arrived(presence) => self.tell_watcher(Attendance::Arrived(presence)),
                 Output::Departed(presence) => self.tell_watcher(Attendance::Departed(presence)),
+                Output::Confirm { connection, origin } => {
+                    self.tell_watcher(Attendance::Knocks { connection, origin });
+                }
                 Output::Drained => {
                     for done in self.drained.drain(..) {
                         // Whoever asked may have lost patience.

@@ -285,6 +285,7 @@ impl Metrics {
             (&REFUSALS, Some(("reason", "token")), c.refused_token),
             (&REFUSALS, Some(("reason", "forbidden")), c.refused_forbidden),
             (&REFUSALS, Some(("reason", "closed")), c.refused_closed),
+            (&REFUSALS, Some(("reason", "unconfirmed")), c.refused_unconfirmed),
             (&REFUSALS, Some(("reason", "resume")), c.refused_resume),
             (&REFUSALS, Some(("reason", "full")), c.refused_full),
             (&REFUSALS, Some(("reason", "draining")), c.refused_draining),

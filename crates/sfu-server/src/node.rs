@@ -179,10 +179,10 @@ impl Node {
             let wills = Wills::new(servers, timing, fetch.clone(), store.clone(), saved.delegations)?;
             task.looks_after(wills);
         }
-        let watch_task = homeservers.map(|homeservers| {
+        let watch_task = gate.clone().map(|gate| {
             let (watcher, attendance) = mpsc::unbounded_channel();
             task.watched_by(watcher);
-            let watch = WatchTask::new(homeservers, orders, store.clone(), watch_counts);
+            let watch = WatchTask::new(gate, orders, store.clone(), watch_counts);
             tokio::spawn(watch.run(attendance, hint_inlet))
         });
         let control_task = tokio::spawn(task.run(inlets));

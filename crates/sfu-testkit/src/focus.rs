@@ -389,7 +389,9 @@ impl Focus {
                     self.post(now, Mail::Command(worker, request, command));
                 }
                 focus_control::Output::Delegate { .. } | focus_control::Output::Presence { .. } => {}
-                focus_control::Output::Arrived(_) | focus_control::Output::Departed(_) => {}
+                focus_control::Output::Arrived(_)
+                | focus_control::Output::Departed(_)
+                | focus_control::Output::Confirm { .. } => {}
                 focus_control::Output::Drained => self.effects.push(Effect::Drained),
                 focus_control::Output::Timeout(at, _) => {
                     self.control_deadline = at;

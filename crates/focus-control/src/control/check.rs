@@ -1,6 +1,7 @@
 //! The invariants of the machine's indices, and the proof at its end that nothing is left of those who left.
 
 use super::Control;
+use crate::timers::Deadline;
 
 impl Control {
     /// Panics unless the indices tell the same story as what they index. For tests, and once at the end of each machine:
@@ -35,7 +36,14 @@ impl Control {
         assert!(self.channel_owners.iter().all(|(c, p)| self.channels[p].connection == Some(*c)));
         assert_eq!(self.channel_owners.len(), self.channels.values().filter(|c| c.connection.is_some()).count());
 
-        assert!(self.timers.all_live(|p| self.participants.contains_key(&p), |c| self.conferences.contains_key(&c)));
+        assert!(
+            self.waiting
+                .keys()
+                .all(|c| !self.connections.contains_key(c) && self.timers.is_armed(Deadline::Confirm(*c)))
+        );
+        let waiting = |connection| self.waiting.contains_key(&connection);
+        let participant = |participant| self.participants.contains_key(&participant);
+        assert!(self.timers.all_live(waiting, participant, |c| self.conferences.contains_key(&c)));
     }
 }
 

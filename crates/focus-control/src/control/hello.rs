@@ -44,9 +44,7 @@ impl Control {
         let unix_now = self.clock.at(now);
         self.used_tokens.forget_expired(unix_now);
         if self.draining.is_some() {
-            self.counters.refused_draining += 1;
-            let error = Errcode::ResourceLimitExceeded.body("the focus shuts down").retry_after(FULL_RETRY);
-            return self.turn_away(asker, error, CloseCode::Draining);
+            return self.turn_away_draining(asker);
         }
         let Some(verifier) = &self.verifier else {
             self.counters.refused_closed += 1;
@@ -62,19 +60,56 @@ impl Control {
                 return self.turn_away(asker, Errcode::Unauthorized.body(error.to_string()), CloseCode::BadToken);
             }
         };
-        if !self.may_come_in(&grant) {
-            self.counters.refused_forbidden += 1;
-            let error = Errcode::Forbidden.body("not allowed, or there is no such call");
-            return self.turn_away(asker, error, CloseCode::Forbidden);
+        if !self.is_kept_out(asker, &grant) {
+            match self.must_be_confirmed(unix_now, &grant) {
+                Some(origin) => self.await_confirmation(now, asker, grant, origin),
+                None => self.come_in(now, asker, grant),
+            }
         }
-        if let Some(what) = self.full(&grant) {
-            self.counters.refused_full += 1;
-            let error = Errcode::ResourceLimitExceeded.body(format!("no more {what}")).retry_after(FULL_RETRY);
-            return self.turn_away(asker, error, CloseCode::Forbidden);
+    }
+
+    fn turn_away_draining(&mut self, asker: Asker) {
+        self.counters.refused_draining += 1;
+        let error = Errcode::ResourceLimitExceeded.body("the focus shuts down").retry_after(FULL_RETRY);
+        self.turn_away(asker, error, CloseCode::Draining);
+    }
+
+    /// One who had to wait for a word about it; much may have happened since.
+    pub(super) fn come_in_late(&mut self, now: Instant, asker: Asker, grant: Grant) {
+        if self.draining.is_some() {
+            self.turn_away_draining(asker);
+        } else if self.used_tokens.contains(&grant.jti) {
+            self.counters.refused_token += 1;
+            let error = Errcode::Unauthorized.body(TokenError::Used.to_string());
+            self.turn_away(asker, error, CloseCode::BadToken);
+        } else if !self.is_kept_out(asker, &grant) {
+            self.come_in(now, asker, grant);
         }
+    }
+
+    fn come_in(&mut self, now: Instant, asker: Asker, grant: Grant) {
         self.used_tokens.insert(grant.jti.clone(), grant.expires);
         self.await_forgetting(now);
         self.admit(now, asker, grant);
+    }
+
+    /// The token is good, and its holder is turned away all the same.
+    fn is_kept_out(&mut self, asker: Asker, grant: &Grant) -> bool {
+        if !self.may_come_in(grant) {
+            self.turn_away_forbidden(asker);
+            return true;
+        }
+        let Some(what) = self.full(grant) else { return false };
+        self.counters.refused_full += 1;
+        let error = Errcode::ResourceLimitExceeded.body(format!("no more {what}")).retry_after(FULL_RETRY);
+        self.turn_away(asker, error, CloseCode::Forbidden);
+        true
+    }
+
+    pub(super) fn turn_away_forbidden(&mut self, asker: Asker) {
+        self.counters.refused_forbidden += 1;
+        let error = Errcode::Forbidden.body("not allowed, or there is no such call");
+        self.turn_away(asker, error, CloseCode::Forbidden);
     }
 
     /// The token is good; this is about what has happened since it was made. One answer for all: it teaches nobody which

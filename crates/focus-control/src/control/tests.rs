@@ -2,6 +2,7 @@
 
 mod channel;
 mod churn;
+mod confirm;
 mod delegation;
 mod drain;
 mod join;

@@ -6,14 +6,16 @@ use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use focus_control::Origin;
 use focus_control::token::{LIFETIME_DEFAULT, Mint, Minter};
-use focus_matrix::authorize::{Evidence, Grant, Membership, Mode, Policy, Refusal, TokenUse, Voucher, authorize};
+use focus_control::{Confirmation, Origin};
+use focus_matrix::authorize::{
+    Evidence, Grant, Membership, Mode, Policy, Refusal, TokenUse, Voucher, authorize, is_in_room,
+};
 use focus_matrix::quota::Quotas;
-use focus_matrix::request::Request;
+use focus_matrix::request::{Request, user_id};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use ruma::{OwnedServerName, OwnedUserId};
+use ruma::{OwnedRoomId, OwnedServerName, OwnedUserId, RoomId};
 use serde::Serialize;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -180,6 +182,17 @@ impl Gate {
         authorize(&self.policy, request, &Evidence { membership, conference_exists, limited, ..best })
     }
 
+    /// Whether what a token told of its holder still holds. Asks anew.
+    pub(super) async fn confirm(&self, origin: &Origin) -> Confirmation {
+        let Some((user, room)) = ids(origin) else { return Confirmation::Fails };
+        let membership = self.homeservers.membership(&user, &room).await;
+        match is_in_room(&self.policy, membership) {
+            Ok(()) => Confirmation::Holds,
+            Err(Refusal::Forbidden) => Confirmation::Fails,
+            Err(Refusal::Unavailable | Refusal::Limited(_)) => Confirmation::Unknown,
+        }
+    }
+
     fn quotas<T>(&self, take: impl FnOnce(&mut Quotas) -> T) -> T {
         take(&mut self.quotas.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -218,4 +231,9 @@ impl Gate {
             can_publish: grant.publish,
         })
     }
+}
+
+/// What the words of an origin mean. The gate makes no token with others.
+pub(super) fn ids(origin: &Origin) -> Option<(OwnedUserId, OwnedRoomId)> {
+    Some((user_id(origin.user.as_str())?, RoomId::parse(origin.room.as_str()).ok()?))
 }

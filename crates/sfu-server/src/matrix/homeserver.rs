@@ -1,5 +1,7 @@
 //! The homeservers that the operator named: their tokens, and what they say about who is in which room.
 
+mod rooms;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -10,6 +12,7 @@ use focus_matrix::authorize::Membership;
 use ruma::{OwnedServerName, RoomId, ServerName, UserId};
 use serde::Deserialize;
 
+use self::rooms::Rooms;
 use super::fetch::{Fetcher, Method, Refused, segment};
 use crate::config::{self, Config, MatrixMode};
 
@@ -86,6 +89,8 @@ struct Homeserver {
     account_token: Option<Secret>,
     pushes_events: bool,
     reach: AtomicU8,
+    /// What the account was told of its rooms a moment ago.
+    rooms: Rooms,
 }
 
 /// All of them. Asked in the order in which they are configured.
@@ -98,11 +103,6 @@ pub(crate) struct Homeservers {
 #[derive(Deserialize)]
 struct IsJoined {
     joined: bool,
-}
-
-#[derive(Deserialize)]
-struct JoinedMembers {
-    joined: std::collections::BTreeMap<String, serde::de::IgnoredAny>,
 }
 
 impl Homeservers {
@@ -186,6 +186,13 @@ impl Homeservers {
         }
     }
 
+    /// Something has changed in the room: what was said of it before is of no use.
+    pub(crate) fn forget(&self, room: &RoomId) {
+        for homeserver in &self.list {
+            homeserver.rooms.forget(room);
+        }
+    }
+
     async fn ask(&self, homeserver: &Homeserver, user: &UserId, room: &RoomId) -> Membership {
         if let (Some(token), MatrixMode::Appservice) = (&homeserver.as_token, self.mode) {
             return self.is_joined(homeserver, token, user, room).await;
@@ -217,8 +224,6 @@ impl Homeservers {
         membership
     }
 
-    /// As an account that is in the room itself. Single state events would also be told to one that has left, as they
-    /// were then.
     async fn joined_members(
         &self,
         homeserver: &Homeserver,
@@ -226,21 +231,11 @@ impl Homeservers {
         user: &UserId,
         room: &RoomId,
     ) -> Membership {
-        let path = format!("/_matrix/client/v3/rooms/{}/joined_members", segment(room.as_str()));
-        let Some(answer) = self.get(homeserver, token, &path).await else { return Membership::Unavailable };
-        let (reach, membership) = match answer.status {
-            200 => match answer.json::<JoinedMembers>() {
-                Ok(members) if members.joined.contains_key(user.as_str()) => (Reach::Up, Membership::Joined),
-                Ok(_) => (Reach::Up, Membership::NotJoined),
-                Err(_) => (Reach::Down, Membership::Unavailable),
-            },
-            401 => (Reach::Refuses, Membership::Unavailable),
-            // Not in that room, which is for the operator to change.
-            403 | 404 => (Reach::Up, Membership::Unseen),
-            _ => (Reach::Down, Membership::Unavailable),
-        };
-        homeserver.set(reach);
-        membership
+        let answer = homeserver.rooms.ask(&self.fetch, &homeserver.name, &token.0, room).await;
+        if let Some(reach) = answer.reach {
+            homeserver.set(reach);
+        }
+        answer.membership(user)
     }
 
     async fn get(&self, homeserver: &Homeserver, token: &Secret, path: &str) -> Option<super::fetch::Answer> {
@@ -264,6 +259,7 @@ impl Homeserver {
             account_token: Secret::read(config.account_token_file.as_deref())?,
             pushes_events: config.pushes_events,
             reach: AtomicU8::new(Reach::Unknown as u8),
+            rooms: Rooms::default(),
         })
     }
 

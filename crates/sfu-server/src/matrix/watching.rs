@@ -1,15 +1,16 @@
-//! The task that keeps asking whether those in calls are still in their rooms, and has those removed who are not.
+//! The task that keeps asking whether those in calls are still in their rooms, and has those removed who are not. Those who
+//! knock with a token from a while ago it asks about as well.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use focus_control::Presence;
+use focus_control::{ConnectionId, Origin, Presence};
 use focus_matrix::authorize::Membership;
-use focus_matrix::request::user_id;
 use focus_matrix::watch::{Counts, Member, Output, QuestionId, Watch};
-use ruma::{OwnedRoomId, OwnedUserId, RoomId};
+use ruma::{OwnedRoomId, OwnedUserId};
 use tokio::sync::{mpsc, oneshot};
 
+use super::gate::{Gate, ids};
 use super::homeserver::Homeservers;
 use crate::control::{Attendance, Order};
 use crate::store::{Denial, Store, Write};
@@ -29,6 +30,7 @@ pub(crate) type SharedCounts = Arc<Mutex<Counts>>;
 
 pub(crate) struct WatchTask {
     watch: Watch,
+    gate: Arc<Gate>,
     homeservers: Arc<Homeservers>,
     orders: mpsc::Sender<Order>,
     store: Store,
@@ -39,14 +41,10 @@ pub(crate) struct WatchTask {
 }
 
 impl WatchTask {
-    pub(crate) fn new(
-        homeservers: Arc<Homeservers>,
-        orders: mpsc::Sender<Order>,
-        store: Store,
-        counts: SharedCounts,
-    ) -> Self {
+    pub(crate) fn new(gate: Arc<Gate>, orders: mpsc::Sender<Order>, store: Store, counts: SharedCounts) -> Self {
         let (answered, answers) = mpsc::unbounded_channel();
-        Self { watch: Watch::default(), homeservers, orders, store, counts, answered, answers }
+        let homeservers = gate.homeservers.clone();
+        Self { watch: Watch::default(), gate, homeservers, orders, store, counts, answered, answers }
     }
 
     /// Until control has ended.
@@ -71,12 +69,17 @@ impl WatchTask {
                 came_or_went = attendance.recv() => match came_or_went {
                     Some(Attendance::Arrived(presence)) => self.arrived(&presence).await,
                     Some(Attendance::Departed(presence)) => self.departed(&presence),
+                    Some(Attendance::Knocks { connection, origin }) => self.confirm(connection, origin),
                     None => return,
                 },
                 Some((question, membership)) = self.answers.recv() => {
                     self.watch.handle_answer(Instant::now(), question, membership);
                 }
-                Some(hint) = hints.recv() => self.watch.handle_hint(Instant::now(), &hint.user, &hint.room),
+                Some(hint) = hints.recv() => {
+                    // What was said before it may be too old.
+                    self.homeservers.forget(&hint.room);
+                    self.watch.handle_hint(Instant::now(), &hint.user, &hint.room);
+                }
                 () = wake => self.watch.handle_timeout(Instant::now()),
             }
         }
@@ -84,7 +87,7 @@ impl WatchTask {
 
     async fn arrived(&mut self, presence: &Presence) {
         let (conference, identity) = (presence.conference.as_str().to_owned(), presence.identity.as_str().to_owned());
-        let Some((user, room)) = ids(presence) else {
+        let Some((user, room)) = ids(&presence.origin) else {
             // Nobody could be asked about it. The gate makes no such token.
             let origin = &presence.origin;
             return self.remove(origin.room.as_str().to_owned(), origin.user.as_str().to_owned()).await;
@@ -99,10 +102,20 @@ impl WatchTask {
     }
 
     fn departed(&mut self, presence: &Presence) {
-        if let Some((user, room)) = ids(presence) {
+        if let Some((user, room)) = ids(&presence.origin) {
             let (conference, identity) = (presence.conference.as_str(), presence.identity.as_str());
             self.watch.handle_departed(&user, &room, conference, identity);
         }
+    }
+
+    /// One that waits at the door. Control bounds how many do.
+    fn confirm(&self, connection: ConnectionId, origin: Origin) {
+        let (gate, orders) = (self.gate.clone(), self.orders.clone());
+        tokio::spawn(async move {
+            let confirmation = gate.confirm(&origin).await;
+            // Nobody waits any more when the node ends.
+            let _ = orders.send(Order::Confirmed { connection, confirmation }).await;
+        });
     }
 
     async fn carry_out(&mut self) -> Option<Instant> {
@@ -135,8 +148,4 @@ impl WatchTask {
         }
         tracing::info!("somebody is no longer in the room, and was removed from its calls");
     }
-}
-
-fn ids(presence: &Presence) -> Option<(OwnedUserId, OwnedRoomId)> {
-    Some((user_id(presence.origin.user.as_str())?, RoomId::parse(presence.origin.room.as_str()).ok()?))
 }

@@ -1,6 +1,7 @@
 //! Who may call, from outside: a node, homeservers that are asked, and clients.
 
 mod homeserver;
+mod old_tokens;
 mod stranger;
 
 use std::net::SocketAddr;

@@ -15,8 +15,8 @@ use super::worker::Worker;
 use crate::control::Control;
 use crate::token::{LIFETIME_DEFAULT, Mint, Minter};
 use crate::{
-    ConnectionId, ControlBounds, ControlConfig, DelegationAsker, DelegationRequest, Output, Presence, Sign, WallClock,
-    WorkerId,
+    ConnectionId, ControlBounds, ControlConfig, DelegationAsker, DelegationRequest, Origin, Output, Presence, Sign,
+    WallClock, WorkerId,
 };
 
 pub(super) const UNIX: Duration = Duration::from_secs(1_800_000_000);
@@ -61,6 +61,8 @@ pub(super) struct World {
     pub(super) drained: usize,
     /// Who arrived (`true`) or departed, of those whose tokens told their origin.
     pub(super) watched: Vec<(bool, Presence)>,
+    /// Joins that somebody is asked about.
+    pub(super) knocks: Vec<(ConnectionId, Origin)>,
     /// Workers take their commands, but answer none until `release`.
     pub(super) delegations: Vec<(DelegationAsker, DelegationRequest)>,
     pub(super) signs: Vec<(ParticipantId, Sign)>,
@@ -92,6 +94,7 @@ impl World {
             delegations: Vec::new(),
             signs: Vec::new(),
             watched: Vec::new(),
+            knocks: Vec::new(),
             hold: false,
             minter,
             rng: ChaCha20Rng::from_seed([9; 32]),
@@ -119,6 +122,7 @@ impl World {
                 Output::Presence { participant, sign } => self.signs.push((participant, sign)),
                 Output::Arrived(presence) => self.watched.push((true, presence)),
                 Output::Departed(presence) => self.watched.push((false, presence)),
+                Output::Confirm { connection, origin } => self.knocks.push((connection, origin)),
                 Output::Drained => self.drained += 1,
                 Output::Timeout(..) => {
                     self.control.check();

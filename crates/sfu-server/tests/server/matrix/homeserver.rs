@@ -20,6 +20,8 @@ struct Known {
     /// By OpenID token.
     users: BTreeMap<String, String>,
     down: bool,
+    /// Takes requests and never answers.
+    silent: bool,
     questions: usize,
 }
 
@@ -58,6 +60,10 @@ impl Homeserver {
 
     pub fn set_down(&self, down: bool) {
         self.known(|known| known.down = down);
+    }
+
+    pub fn set_silent(&self, silent: bool) {
+        self.known(|known| known.silent = silent);
     }
 
     /// Questions about rooms so far.
@@ -116,6 +122,9 @@ impl Homeserver {
 
 async fn answer(State(homeserver): State<Homeserver>, request: Request) -> Response {
     let error = |status: StatusCode, code: &str| (status, Json(json!({ "errcode": code }))).into_response();
+    if homeserver.known(|known| known.silent) {
+        return std::future::pending().await;
+    }
     if homeserver.known(|known| known.down) {
         return error(StatusCode::SERVICE_UNAVAILABLE, "M_UNKNOWN");
     }
