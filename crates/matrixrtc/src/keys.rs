@@ -40,3 +40,6 @@ type DeviceKey = (ruma::OwnedUserId, OwnedDeviceId);
 fn device_of(member: &MemberKey) -> DeviceKey {
     (member.user.clone(), member.device.clone())
 }
+
+#[cfg(test)]
+mod golden;

@@ -11,3 +11,6 @@ pub use outgoing::{Outcome, Outgoing, is_first};
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod golden;

@@ -70,6 +70,40 @@ fn told(history: &History, until: u64) -> Vec<String> {
     history.items(Timestamp::from_millis(until)).into_iter().map(line).collect()
 }
 
+/// The web client plays through the same files.
+#[derive(serde::Deserialize)]
+struct Golden {
+    about: String,
+    slot: SlotId,
+    events: Vec<Value>,
+    until: u64,
+    expected: Vec<String>,
+}
+
+#[test]
+fn golden() {
+    for (file, golden) in crate::testing::goldens::<Golden>("history") {
+        let mut history = History::new(golden.slot);
+        for event in &golden.events {
+            history.handle_event(&RoomEvent::from_json(event).expect("an event"));
+        }
+        let line = |item: Item| {
+            let user = |member: &MemberKey| member.user.to_string();
+            let what = match &item.what {
+                What::Started { by } => format!("{} started", user(by)),
+                What::Joined { member } => format!("{} joined", user(member)),
+                What::Left { member } => format!("{} left", user(member)),
+                What::LostConnection { member } => format!("{} lost", user(member)),
+                What::Removed { member } => format!("{} removed", user(member)),
+                What::Ended { duration, most } => format!("ended {} {most}", duration.as_millis()),
+            };
+            format!("{} {what}", item.at)
+        };
+        let items = history.items(Timestamp::from_millis(golden.until));
+        assert_eq!(items.into_iter().map(line).collect::<Vec<_>>(), golden.expected, "{file}: {}", golden.about);
+    }
+}
+
 #[test]
 fn a_call_of_two() {
     let history = history(&[join(1, "a", 100), join(2, "b", 200), leave(3, "a", 300), lost(4, "b", 400)]);

@@ -16,6 +16,8 @@ pub const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two tries to tell one member one key; doubled up to [`RETRY_MAX`].
 pub const RETRY: Duration = Duration::from_secs(1);
 pub const RETRY_MAX: Duration = Duration::from_secs(30);
+/// One who asks for our key is answered so often at most.
+pub const ASKED_EVERY: Duration = Duration::from_secs(5);
 /// Ratchet steps of one key. Receivers of the field try ten.
 pub const RATCHETS_MAX: u32 = 8;
 /// The key in use, and those that are sent and not used yet: rotations are half a use delay apart or more, so that two are on
@@ -101,6 +103,8 @@ pub struct Sender {
     blocked_until: Option<Instant>,
     outputs: VecDeque<Output>,
     next_request: u64,
+    /// When each of the members asked for our key; of nobody else.
+    asked_at: BTreeMap<MemberKey, Instant>,
     counters: SenderCounters,
 }
 
@@ -120,6 +124,7 @@ impl Sender {
             blocked_until: None,
             outputs: VecDeque::new(),
             next_request: 0,
+            asked_at: BTreeMap::new(),
             counters: SenderCounters::default(),
         }
     }
@@ -152,6 +157,7 @@ impl Sender {
             .map(|(member, _)| member.clone())
             .collect();
         self.members = after;
+        self.asked_at.retain(|member, _| self.members.contains_key(member));
         if !self.started {
             return;
         }
@@ -181,6 +187,22 @@ impl Sender {
                 }
             }
         }
+    }
+
+    /// A member says that it lacks our key: it is told again all that is used now or soon, once in [`ASKED_EVERY`] at most.
+    /// Whoever is no member is told nothing.
+    pub fn handle_request(&mut self, now: Instant, member: &MemberKey) {
+        let is_early = self.asked_at.get(member).is_some_and(|at| now < *at + ASKED_EVERY);
+        if !self.started || is_early || !self.members.contains_key(member) {
+            return;
+        }
+        self.asked_at.insert(member.clone(), now);
+        for share in self.keys.iter_mut().filter_map(|key| key.shares.get_mut(member)) {
+            if matches!(share, Share::Told) {
+                *share = Share::Due { at: now, tries: 0 };
+            }
+        }
+        self.send_due(now);
     }
 
     /// Time passed.
