@@ -12,6 +12,7 @@ import { Emitter } from './emitter.ts';
 import type { VideoCodec } from './encodings.ts';
 import { CallError, type CallErrorCode } from './errors.ts';
 import { MediaSession, type Publication } from './media.ts';
+import { Publications } from './publications.ts';
 import { Roster, type Change, type RemoteParticipant } from './roster.ts';
 import { Rotation } from './rotation.ts';
 import { Signalling, type EndReason } from './signalling.ts';
@@ -72,7 +73,7 @@ export class Call extends Emitter<CallEvents> implements CallView {
   readonly #options: CallOptions;
   readonly #clock: Clock = realClock;
   readonly #roster = new Roster();
-  readonly #publications = new Map<Source, Publication>();
+  readonly #publications = new Publications();
   /** Wanted videos; audio is always wanted. */
   readonly #wishes = new Map<string, Wish>();
   readonly #subscribed = new Set<string>();
@@ -138,14 +139,12 @@ export class Call extends Emitter<CallEvents> implements CallView {
   // --- publishing
 
   publish(source: Source, track: MediaStreamTrack | null, muted = false): void {
-    const publication: Publication = { source, track, muted };
-    if (track) track.enabled = !muted;
-    this.#publications.set(source, publication);
+    const publication = this.#publications.publish(source, track, muted);
     this.#media?.publish(publication);
   }
 
   unpublish(source: Source): void {
-    this.#publications.delete(source);
+    this.#publications.unpublish(source);
     this.#media?.unpublish(source);
   }
 
@@ -155,19 +154,12 @@ export class Call extends Emitter<CallEvents> implements CallView {
 
   /** Another device for a published source; `null` lets go of the device while it is muted. */
   async replaceTrack(source: Source, track: MediaStreamTrack | null): Promise<void> {
-    const publication = this.#publications.get(source);
-    if (!publication) throw new Error(`${source} is not published`);
-    publication.track = track;
-    if (track) track.enabled = !publication.muted;
+    this.#publications.replaceTrack(source, track);
     await this.#media?.replaceTrack(source, track);
   }
 
   setMuted(source: Source, muted: boolean): void {
-    const publication = this.#publications.get(source);
-    if (!publication) return;
-    publication.muted = muted;
-    if (publication.track) publication.track.enabled = !muted;
-    this.#tellMuted(source);
+    if (this.#publications.setMuted(source, muted)) this.#tellMuted(source);
   }
 
   // --- subscribing
@@ -246,7 +238,7 @@ export class Call extends Emitter<CallEvents> implements CallView {
     this.#applyAll(this.#roster.replace(welcome.participants));
     this.#announce();
     if (welcome.resumed) {
-      for (const source of this.#publications.keys()) this.#tellMuted(source);
+      for (const source of this.#publications.sources()) this.#tellMuted(source);
       this.#media?.resumed();
     } else {
       // Known tracks keep their place on the page, but come over the new connection.
@@ -278,7 +270,7 @@ export class Call extends Emitter<CallEvents> implements CallView {
     media.on('failed', ({ error }) => this.emit('warning', { message: String(error) }));
     media.on('ice', () => this.#refreshState());
     for (const participant of welcome.participants) this.#shared?.setPeerKeys(participant.id, participant.keys ?? []);
-    for (const publication of this.#publications.values()) media.publish(publication);
+    for (const publication of this.#publications.all()) media.publish(publication);
     const tracks = welcome.participants.flatMap((participant) => participant.tracks);
     const audio = tracks.filter(({ kind }) => kind === 'audio').length;
     media.reserve(audio + 2, tracks.length - audio + 2);
@@ -448,7 +440,7 @@ export class Call extends Emitter<CallEvents> implements CallView {
       if (wasOffer) this.#media?.resumed();
       else this.#media?.retell();
       this.#announce();
-      for (const source of this.#publications.keys()) this.#tellMuted(source);
+      for (const source of this.#publications.sources()) this.#tellMuted(source);
     });
   }
 

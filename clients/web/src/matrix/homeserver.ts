@@ -49,14 +49,22 @@ export class HomeserverError extends Error {
   }
 }
 
+export interface Target {
+  readonly user: string;
+  readonly device: string;
+}
+
 export interface Homeserver {
   readonly user: string;
   readonly device: string;
   readonly serverName: string;
   /** With the access token of the user. `path` begins with `/_matrix/`. Throws {@link HomeserverError}. */
   request(method: 'GET' | 'POST' | 'PUT', path: string, body?: Json, query?: Readonly<Record<string, string>>): Promise<Json>;
-  /** Sends an Olm-encrypted message to each device. There is no telling whether it arrived. */
-  sendToDevice(type: string, targets: readonly { readonly user: string; readonly device: string }[], content: Json): Promise<void>;
+  /**
+   * Sends an Olm-encrypted message to each device. Returns those for which there is no Olm session, or none can be made: one such
+   * device costs the others nothing. Of the rest there is no telling whether it arrived.
+   */
+  sendToDevice(type: string, targets: readonly Target[], content: Json): Promise<readonly Target[]>;
   onToDevice(listener: (message: ToDevice) => void): () => void;
 }
 
@@ -64,7 +72,7 @@ export interface Room {
   readonly id: string;
   readonly name: string;
   readonly version: string;
-  readonly joinedCount: number;
+  joinedUsers(): string[];
   state(type: string): readonly RawEvent[];
   sticky(type: string): readonly RawEvent[];
   isJoined(user: string): boolean;
@@ -73,7 +81,8 @@ export interface Room {
   onChange(listener: () => void): () => void;
   /** New events in the timeline, also those that were sent by us; the past only where `history` asks for it. */
   onTimeline(listener: (event: RawEvent) => void): () => void;
-  onRedaction(listener: (eventId: string) => void): () => void;
+  /** `at`: when it was redacted, as the homeserver of whoever did it says. */
+  onRedaction(listener: (eventId: string, at: number) => void): () => void;
   /** Encrypted where the room is. Returns the event's id. */
   send(type: string, content: Json): Promise<string>;
   redact(eventId: string): Promise<void>;

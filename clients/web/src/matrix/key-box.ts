@@ -1,70 +1,134 @@
-// The keys of the others, as they come: bound to the member that sent them, kept for members that we do not know of yet, and
-// never replaced by an older one of the same index.
+// The keys of the others: whose they are, and which are refused. The same machine as `matrixrtc::keys::Receiver`, held to it by the
+// golden cases of that crate. What came in clear is dropped before it gets here.
 
-import { participantIdentity } from './identity.ts';
-import type { ReceivedKey } from './key-message.ts';
-import { keyOf, type Membership } from './membership.ts';
+import type { Clock } from '../clock.ts';
+import type { KeyMessage } from './key-message.ts';
+import { MEMBERS_MAX } from './key-ring.ts';
+import type { Membership } from './membership.ts';
 
-/** Keys may be here before the member's event. Of as many members as a session has, the newest of each index. */
-const WAITING_MAX = 256;
-const KEYS_OF_MEMBER_MAX = 256;
+/** Devices whose keys are kept though they are no members: their key was faster than their event, or they come back. */
+export const STRANGERS_MAX = 256;
+export const STRANGER_MS = 60_000;
+/** It has one in use and two on their way, so that these reach back many rotations. */
+export const KEYS_PER_DEVICE_MAX = 16;
+
+export type KeyRefusal = 'other_room' | 'other_session' | 'foreign_device' | 'foreign_member' | 'outdated' | 'own';
+
+/** A member, and the identity that a focus must show for it. */
+export type Owner = Pick<Membership, 'user' | 'device' | 'memberId'> & { readonly identity: string };
 
 export interface KeyBoxOptions {
+  readonly clock: Clock;
+  readonly room: string;
+  readonly slot: string;
+  readonly own: { readonly user: string; readonly device: string };
   readonly set: (identity: string, index: number, key: Uint8Array) => void;
   readonly remove: (identity: string) => void;
 }
 
-type Keys = Map<number, ReceivedKey>;
+interface Held {
+  readonly key: Uint8Array;
+  readonly claimed: string | null;
+  readonly sentAt: number | null;
+}
+
+interface Device {
+  /** The one that came last is the last. */
+  readonly keys: Map<number, Held>;
+  /** As members; empty for a stranger. */
+  members: readonly Owner[];
+  heardAt: number;
+}
 
 export class KeyBox {
   readonly #options: KeyBoxOptions;
-  readonly #keys = new Map<string, Keys>();
-  readonly #identities = new Map<string, string>();
+  readonly #devices = new Map<string, Device>();
 
   constructor(options: KeyBoxOptions) {
     this.#options = options;
   }
 
-  /** Of a message that Olm proved to come from this user and device. */
-  add(key: ReceivedKey): void {
-    const owner = keyOf(key);
-    const keys: Keys = this.#keys.get(owner) ?? new Map<number, ReceivedKey>();
-    const before = keys.get(key.index);
-    if (before && before.sentTs > key.sentTs) return;
-    keys.set(key.index, key);
-    // The newest owner last: of those that wait for their member, the oldest is forgotten first.
-    this.#keys.delete(owner);
-    this.#keys.set(owner, keys);
-    if (keys.size > KEYS_OF_MEMBER_MAX) return;
-    const identity = this.#identities.get(owner);
-    if (identity !== undefined) this.#options.set(identity, key.index, key.key);
-    else this.#forgetOldest();
+  /** Of a message that Olm proved to come from this user and device. Says why it is not taken. */
+  add(user: string, device: string, { room, memberId, device: claimedDevice, slot, index, key, sentAt }: KeyMessage): KeyRefusal | null {
+    const { own, clock } = this.#options;
+    if (room !== this.#options.room) return 'other_room';
+    if (slot !== null && slot !== this.#options.slot) return 'other_session';
+    if (claimedDevice !== null && claimedDevice !== device) return 'foreign_device';
+    if (user === own.user && device === own.device) return 'own';
+    const id = deviceOf({ user, device });
+    if (!this.#mayClaim(id, memberId)) return 'foreign_member';
+    const sender = this.#devices.get(id) ?? { keys: new Map<number, Held>(), members: [], heardAt: 0 };
+    const before = sender.keys.get(index)?.sentAt ?? null;
+    if (before !== null && sentAt !== null && sentAt < before) return 'outdated';
+    this.#devices.set(id, sender);
+    sender.heardAt = clock.now();
+    sender.keys.delete(index);
+    sender.keys.set(index, { key, claimed: memberId, sentAt });
+    for (const member of sender.members) if (isOwnClaim(member, memberId)) this.#options.set(member.identity, index, key);
+    const [oldest] = sender.keys.keys();
+    if (sender.keys.size > KEYS_PER_DEVICE_MAX && oldest !== undefined) sender.keys.delete(oldest);
+    this.#forget();
+    return null;
   }
 
-  /** Everybody else who is there now. Nothing of those who left is to be opened any more. */
-  async setMembers(present: readonly Membership[]): Promise<void> {
-    const named = await Promise.all(present.map(async (member) => [keyOf(member), await participantIdentity(member.user, member.memberId)] as const));
-    const now = new Map(named);
-    for (const [owner, identity] of this.#identities) {
-      if (now.has(owner)) continue;
-      this.#identities.delete(owner);
-      this.#options.remove(identity);
-      // Kept a while, among those who wait: one whose event was only lost comes back under the same key.
-      this.#forgetOldest();
+  /** Everybody who is there now. Nothing of those who left is to be opened any more; keys that were faster than their member are given out. */
+  setMembers(present: readonly Owner[]): void {
+    const { own, clock, set, remove } = this.#options;
+    this.#forget();
+    const after = new Map<string, Owner[]>();
+    for (const member of present) {
+      const id = deviceOf(member);
+      if (id === deviceOf(own) || (after.size >= MEMBERS_MAX && !after.has(id))) continue;
+      after.set(id, [...(after.get(id) ?? []), member]);
     }
-    for (const [owner, identity] of now) {
-      if (this.#identities.has(owner)) continue;
-      this.#identities.set(owner, identity);
-      for (const { index, key } of this.#keys.get(owner)?.values() ?? []) this.#options.set(identity, index, key);
+    for (const [id, device] of this.#devices) {
+      const before = device.members;
+      const now = after.get(id) ?? [];
+      after.delete(id);
+      for (const member of before) if (!isAmong(member, now)) remove(member.identity);
+      if (now.length === 0 && before.length > 0) device.heardAt = clock.now();
+      device.members = now;
+      for (const member of now) {
+        if (isAmong(member, before)) continue;
+        for (const [index, { key, claimed }] of device.keys) if (isOwnClaim(member, claimed)) set(member.identity, index, key);
+      }
     }
+    for (const [id, members] of after) this.#devices.set(id, { keys: new Map(), members, heardAt: clock.now() });
+    this.#forget();
   }
 
-  has(member: Membership): boolean {
-    return this.#keys.has(keyOf(member));
+  /** Whether we hold any key of this device: the member's frames may be under another one. */
+  has(member: { readonly user: string; readonly device: string }): boolean {
+    return (this.#devices.get(deviceOf(member))?.keys.size ?? 0) > 0;
   }
 
-  #forgetOldest(): void {
-    const waiting = [...this.#keys.keys()].filter((owner) => !this.#identities.has(owner));
-    for (const owner of waiting.slice(0, Math.max(0, waiting.length - WAITING_MAX))) this.#keys.delete(owner);
+  /** The member id in a message is its sender's own, or nobody's yet. */
+  #mayClaim(id: string, claimed: string | null): boolean {
+    if (claimed === null) return true;
+    const own = this.#devices.get(id)?.members ?? [];
+    if (own.some((member) => isOwnClaim(member, claimed))) return true;
+    const isOthers = [...this.#devices].some(([other, { members }]) => other !== id && members.some((member) => isOwnClaim(member, claimed)));
+    // A member that has just rejoined may be ahead of its own event; somebody else's id never is.
+    return !isOthers && (own.length === 0 || !claimed.startsWith('@'));
   }
+
+  #forget(): void {
+    const now = this.#options.clock.now();
+    const strangers = [...this.#devices].filter(([, { members }]) => members.length === 0).sort(([, one], [, other]) => one.heardAt - other.heardAt);
+    const beyond = strangers.length - STRANGERS_MAX;
+    strangers.forEach(([id, { heardAt }], at) => (at < beyond || heardAt + STRANGER_MS <= now ? this.#devices.delete(id) : undefined));
+  }
+}
+
+function deviceOf({ user, device }: { readonly user: string; readonly device: string }): string {
+  return JSON.stringify([user, device]);
+}
+
+function isAmong(member: Owner, members: readonly Owner[]): boolean {
+  return members.some(({ memberId }) => memberId === member.memberId);
+}
+
+/** Deployed clients name themselves `user:device` whatever their member id is; what names nobody is its sender's. */
+function isOwnClaim({ user, device, memberId }: Owner, claimed: string | null): boolean {
+  return claimed === null || claimed === memberId || claimed === `${user}:${device}`;
 }

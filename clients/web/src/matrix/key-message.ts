@@ -2,8 +2,7 @@
 // and taken encrypted with Olm.
 
 import { decodeBase64, encodeBase64 } from './identity.ts';
-import type { ToDevice } from './homeserver.ts';
-import { integerAt, listAt, objectAt, stringAt, type Json } from './json.ts';
+import { integerAt, objectAt, stringAt, type Json } from './json.ts';
 import { isMemberKey } from '../e2ee/member-keys.ts';
 
 export const KEY_TYPE = 'io.element.call.encryption_keys';
@@ -14,12 +13,16 @@ export interface MediaKey {
   readonly key: Uint8Array;
 }
 
-export interface ReceivedKey extends MediaKey {
-  readonly user: string;
-  readonly device: string;
-  readonly memberId: string;
-  /** When the sender made it; orders keys of one index. */
-  readonly sentTs: number;
+/** What a message says. All of it is a claim. */
+export interface KeyMessage extends MediaKey {
+  readonly room: string;
+  readonly memberId: string | null;
+  /** The device that it says it is from; only deployed messages do. */
+  readonly device: string | null;
+  /** Deployed messages name the session, those of MSC4143 do not. */
+  readonly slot: string | null;
+  /** By the sender's clock; only comparable with its own. */
+  readonly sentAt: number | null;
 }
 
 export function keyContent(room: string, member: { readonly id: string; readonly device: string }, { index, key }: MediaKey, sentTs: number): Json {
@@ -32,35 +35,32 @@ export function keyContent(room: string, member: { readonly id: string; readonly
   };
 }
 
-/** `null`: not for this room, malformed, or in the name of another device than the one that encrypted it. */
-export function readKey(message: ToDevice, room: string, now: number): ReceivedKey | null {
-  const { type, sender: user, device, content } = message;
-  if (!KEY_TYPES.includes(type) || stringAt(content, 'room_id') !== room) return null;
-  const found = type === KEY_TYPE ? deployed(content, user, device) : standard(content);
-  if (!found) return null;
-  const key = decodeBase64(found.text);
-  if (!key || !isMemberKey(found.index, key)) return null;
-  return { user, device, memberId: found.memberId, index: found.index, key, sentTs: integerAt(content, 'sent_ts') ?? now };
+/** `null`: it is something else, or malformed. */
+export function readKey(type: string, content: Json): KeyMessage | null {
+  const room = stringAt(content, 'room_id');
+  if (room === null || !KEY_TYPES.includes(type)) return null;
+  return type === KEY_TYPE ? deployed(room, content) : standard(room, content);
 }
 
-function deployed(content: Json, user: string, device: string): { memberId: string; index: number; text: string } | null {
-  const keys = objectAt(content, 'keys') ?? first(listAt(content, 'keys'));
+function deployed(room: string, content: Json): KeyMessage | null {
   const member = objectAt(content, 'member');
-  if (!keys || !member || !objectAt(content, 'session') || stringAt(member, 'claimed_device_id') !== device) return null;
-  const index = integerAt(keys, 'index');
-  const text = stringAt(keys, 'key');
-  return index === null || text === null ? null : { memberId: stringAt(member, 'id') ?? `${user}:${device}`, index, text };
+  const session = objectAt(content, 'session');
+  const media = mediaKey(objectAt(content, 'keys'));
+  const device = member && stringAt(member, 'claimed_device_id');
+  const callId = session && stringAt(session, 'call_id');
+  if (!member || !session || !media || !device || callId === null) return null;
+  const slot = `${stringAt(session, 'application') ?? 'm.call'}#${callId === '' ? 'ROOM' : callId}`;
+  return { ...media, room, memberId: stringAt(member, 'id'), device, slot, sentAt: integerAt(content, 'sent_ts') };
 }
 
-function standard(content: Json): { memberId: string; index: number; text: string } | null {
-  const media = objectAt(content, 'media_key');
+function standard(room: string, content: Json): KeyMessage | null {
+  const media = mediaKey(objectAt(content, 'media_key'));
   const memberId = stringAt(content, 'member_id');
-  const index = media && integerAt(media, 'index');
-  const text = media && stringAt(media, 'key');
-  return memberId === null || index === null || text === null ? null : { memberId, index, text };
+  return media && memberId ? { ...media, room, memberId, device: null, slot: null, sentAt: null } : null;
 }
 
-function first(list: readonly unknown[] | null): Json | null {
-  const value = list?.[0];
-  return typeof value === 'object' && value !== null ? (value as Json) : null;
+function mediaKey(keys: Json | null): MediaKey | null {
+  const index = keys && integerAt(keys, 'index');
+  const key = decodeBase64((keys && stringAt(keys, 'key')) ?? '');
+  return index !== null && key && isMemberKey(index, key) ? { index, key } : null;
 }

@@ -23,6 +23,8 @@ export interface LastWillOptions {
   readonly content: Json;
   /** The homeserver may have sent it: our membership must be said anew. */
   readonly lost: () => void;
+  /** The one that the homeserver holds now is another. */
+  readonly changed?: (delayId: string | null) => void;
 }
 
 type State =
@@ -34,13 +36,23 @@ type State =
 
 export class LastWill {
   readonly #options: LastWillOptions;
-  #state: State = { is: 'off' };
+  #held: State = { is: 'off' };
   #cancel: () => void = () => undefined;
   #closed = false;
   #maxDelayMs = Infinity;
 
   constructor(options: LastWillOptions) {
     this.#options = options;
+  }
+
+  get #state(): State {
+    return this.#held;
+  }
+
+  set #state(state: State) {
+    const { delayId } = this;
+    this.#held = state;
+    if (this.delayId !== delayId) this.#options.changed?.(this.delayId);
   }
 
   get delayId(): string | null {

@@ -1,7 +1,7 @@
 // A call in a Matrix room, as a page sees it: one call, whatever the ways it goes over. Memberships say who is there and
 // where, Olm brings the keys, and a `Call` for each focus (or a direct connection) brings the media.
 
-import { Call, type CallEvents, type CallState } from '../call.ts';
+import type { CallEvents, CallState } from '../call.ts';
 import type { CallView, PublishView } from '../call-view.ts';
 import type { Counters } from '../e2ee/link.ts';
 import { canEncrypt } from '../e2ee/link.ts';
@@ -10,16 +10,17 @@ import { Emitter } from '../emitter.ts';
 import type { VideoCodec } from '../encodings.ts';
 import { CallError } from '../errors.ts';
 import type { Publication } from '../media.ts';
+import { Publications } from '../publications.ts';
 import type { RemoteParticipant } from '../roster.ts';
 import type { Reading } from '../stats.ts';
 import type { Wish } from '../subscriptions.ts';
 import type { Source } from '../wire.ts';
-import { getAccess } from './access.ts';
 import { CallKeys } from './call-keys.ts';
-import { delegate } from './delegation.ts';
+import { CourseKeeper, type Course } from './course.ts';
 import { Directory } from './directory.ts';
+import { Foci } from './foci.ts';
 import { encodeBase64 } from './identity.ts';
-import { keyOf, LEGACY_TYPE, type Membership } from './membership.ts';
+import { keyOf, type Membership } from './membership.ts';
 import { Merge } from './merge.ts';
 import { Mesh } from './mesh.ts';
 import { MeshPeer } from './mesh-peer.ts';
@@ -27,7 +28,7 @@ import { OwnMember } from './own-member.ts';
 import { plays } from './plays.ts';
 import type { RoomSession } from './room-session.ts';
 import { isSameFocus, type RustSfu, type Transport } from './transport.ts';
-import { distinctFoci, nameOf, reach, topology, type Reach } from './ways.ts';
+import { reach, type Reach } from './ways.ts';
 
 export interface MatrixCallOptions {
   readonly session: RoomSession;
@@ -42,6 +43,10 @@ export interface MatrixCallOptions {
   /** Whether our focus shall restart the last will for us. */
   readonly delegate: boolean;
   readonly intent: string;
+  /** The delayed leave that the homeserver holds for us now: whoever comes back without this object has it to cancel. */
+  readonly willChanged?: (delayId: string | null) => void;
+  /** Of the page before this one: it is cancelled once there is a new one. */
+  readonly formerWill?: string | null;
 }
 
 export interface MatrixCallEvents extends CallEvents {
@@ -50,16 +55,7 @@ export interface MatrixCallEvents extends CallEvents {
 }
 
 const MEMBER_ID_BYTES = 12;
-
-interface Focus {
-  readonly name: string;
-  readonly transport: RustSfu;
-  readonly call: Call;
-  readonly isOwn: boolean;
-  error: CallError | null;
-  /** Ends the delegation of the last will. */
-  stop: (() => void) | null;
-}
+const FORWARDED = ['participant-joined', 'participant-updated', 'participant-left', 'track-added', 'track-changed', 'track-removed', 'media', 'media-ended', 'paused', 'speakers', 'encryption', 'warning'] as const;
 
 export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
   readonly #options: MatrixCallOptions;
@@ -67,33 +63,33 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
   readonly #memberId = randomId();
   readonly #own: OwnMember;
   readonly #merge: Merge;
-  readonly #publications = new Map<Source, Publication>();
-  readonly #foci = new Map<string, Focus>();
+  readonly #publications = new Publications();
+  readonly #encryption: MemberKeysClient;
+  readonly #keys: CallKeys;
+  readonly #foci: Foci;
+  readonly #mesh: Mesh | null;
+  readonly #course: CourseKeeper;
+  readonly #directory: Directory;
   readonly #reach = new Map<string, Reach>();
   readonly #stops: (() => void)[] = [];
-  readonly #directory: Directory;
-  #encryption: MemberKeysClient | null = null;
-  #keys: CallKeys | null = null;
-  #mesh: Mesh | null = null;
-  /** The member whom we cannot connect to directly. */
-  #meshFailed: string | null = null;
-  #cancelTopology: () => void = () => undefined;
   #state: CallState = 'idle';
   #updating: Promise<void> = Promise.resolve();
   #counters: Counters = { sealed: 0, opened: 0, dropped: 0 };
 
   constructor(options: MatrixCallOptions) {
     super();
+    const { session, roomVersion, intent, worker, codec, simulcast, iceServers, mesh } = options;
+    const { homeserver, room, slot, clock, wallClock } = session.options;
     this.#options = options;
-    this.#session = options.session;
-    const { homeserver, room, slot, clock, wallClock } = options.session.options;
-    this.#own = new OwnMember({ homeserver, clock, room: room.id, roomVersion: options.roomVersion, slot, memberId: this.#memberId, intent: options.intent, wallClock });
+    this.#session = session;
+    this.#own = new OwnMember({ homeserver, clock, room: room.id, roomVersion, slot, memberId: this.#memberId, intent, wallClock, willChanged: (delayId) => options.willChanged?.(delayId) });
     this.#directory = new Directory(clock, () => this.#update());
     this.#merge = new Merge((participant) => this.#resolve(participant), plays);
-    const forward = ['participant-joined', 'participant-updated', 'participant-left', 'track-added', 'track-changed', 'track-removed', 'media', 'media-ended', 'paused', 'speakers', 'encryption', 'warning'] as const;
-    for (const type of forward) this.#merge.on(type, (event) => this.emit(type, event as never));
-    this.#merge.on('encryption', () => this.#checkChangedOver());
-    this.#merge.on('changed-over', () => this.#checkChangedOver());
+    this.#encryption = new MemberKeysClient(worker());
+    this.#keys = new CallKeys({ session: session.options, memberId: this.#memberId, worker: this.#encryption, failed: (message) => this.emit('warning', { message }) });
+    this.#foci = new Foci({ session: session.options, memberId: this.#memberId, encryption: this.#encryption, publications: this.#publications, codec, simulcast, will: options.delegate ? this.#own.will : null, ...(iceServers ? { iceServers } : {}) });
+    this.#course = new CourseKeeper({ clock, wallClock, mesh, again: () => this.#update() });
+    this.#mesh = mesh ? this.#newMesh() : null;
   }
 
   // --- as a page sees it
@@ -103,7 +99,7 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
   }
 
   get participantId(): string | null {
-    return this.#ownFocus?.call.participantId ?? null;
+    return this.#foci.own?.call.participantId ?? null;
   }
 
   get participants(): ReadonlyMap<string, RemoteParticipant> {
@@ -147,10 +143,10 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
     if (!canEncrypt()) throw this.#end(new CallError('cannot-encrypt', 'no RTCRtpScriptTransform'));
     this.#setState('joining');
     const wasEmpty = this.others().length === 0;
-    this.#startKeys();
-    this.#startMesh();
+    this.#listen();
     try {
       await this.#own.join(this.#ownTransports());
+      if (this.#options.formerWill) this.#own.will.forget(this.#options.formerWill);
     } catch (error) {
       throw this.#end(error instanceof CallError ? error : new CallError('unreachable', String(error)));
     }
@@ -165,6 +161,11 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
     this.#end(new CallError('left', 'we left'));
   }
 
+  /** After the leave, before another call of the same device in the room begins. */
+  forget(): void {
+    this.#own.forget();
+  }
+
   async setHand(up: boolean): Promise<void> {
     if (this.#own.eventId !== null) await this.#session.setHand(this.#own.eventId, up);
   }
@@ -176,13 +177,12 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
   // --- our media
 
   publish(source: Source, track: MediaStreamTrack | null, muted = false): void {
-    if (track) track.enabled = !muted;
-    this.#publications.set(source, { source, track, muted });
+    this.#publications.publish(source, track, muted);
     for (const target of this.#targets()) target.publish(source, track, muted);
   }
 
   unpublish(source: Source): void {
-    this.#publications.delete(source);
+    this.#publications.unpublish(source);
     for (const target of this.#targets()) target.unpublish(source);
   }
 
@@ -191,18 +191,12 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
   }
 
   async replaceTrack(source: Source, track: MediaStreamTrack | null): Promise<void> {
-    const publication = this.#publications.get(source);
-    if (!publication) throw new Error(`${source} is not published`);
-    publication.track = track;
-    if (track) track.enabled = !publication.muted;
+    this.#publications.replaceTrack(source, track);
     await Promise.all(this.#targets().map((target) => target.replaceTrack(source, track)));
   }
 
   setMuted(source: Source, muted: boolean): void {
-    const publication = this.#publications.get(source);
-    if (!publication) return;
-    publication.muted = muted;
-    if (publication.track) publication.track.enabled = !muted;
+    if (!this.#publications.setMuted(source, muted)) return;
     for (const target of this.#targets()) target.setMuted(source, muted);
   }
 
@@ -211,18 +205,14 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
   }
 
   async stats(): Promise<(Reading & { readonly frames: Counters }) | null> {
-    const first = this.#ownFocus?.call ?? this.#foci.values().next().value?.call;
-    const reading = await first?.stats();
+    const focus = this.#foci.own ?? this.#foci.first;
+    const reading = await focus?.call.stats();
     return reading ? { ...reading, frames: this.#counters } : null;
   }
 
-  #startKeys(): void {
-    const { homeserver } = this.#session.options;
-    const worker = new MemberKeysClient(this.#options.worker());
-    this.#encryption = worker;
-    worker.on('counters', (counters) => (this.#counters = counters));
-    this.#keys = new CallKeys({ session: this.#session.options, memberId: this.#memberId, worker, failed: (message) => this.emit('warning', { message }) });
-    this.#stops.push(homeserver.onToDevice((message) => this.#mesh?.handle(message)));
+  #targets(): PublishView[] {
+    const focus = this.#foci.own;
+    return [...(focus ? [focus.call] : []), ...(this.#mesh?.peer ? [this.#mesh.peer] : [])];
   }
 
   // --- ways
@@ -232,19 +222,31 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
     return [...this.#options.transports.filter(({ kind }) => kind === 'rust_sfu'), ...mesh];
   }
 
-  get #ownFocus(): Focus | undefined {
-    return [...this.#foci.values()].find(({ isOwn }) => isOwn);
+  #listen(): void {
+    for (const type of FORWARDED) this.#merge.on(type, (event) => this.emit(type, event as never));
+    this.#merge.on('encryption', ({ participant }) => {
+      this.#checkLacking(participant);
+      this.#checkChangedOver();
+    });
+    this.#merge.on('track-removed', ({ participant: { id } }) => this.#checkLacking(id));
+    this.#merge.on('changed-over', () => this.#checkChangedOver());
+    this.#encryption.on('counters', (counters) => (this.#counters = counters));
+    this.#stops.push(this.#session.options.homeserver.onToDevice((message) => this.#mesh?.handle(message)));
+    this.#foci.on('opened', ({ name, call, isOwn }) => {
+      if (isOwn) call.on('quality', (quality) => this.emit('quality', quality));
+      this.#merge.add(name, call);
+    });
+    this.#foci.on('closed', ({ name, isOwn }) => {
+      this.#merge.remove(name);
+      if (isOwn && this.#state !== 'ended') void this.#own.will.takeBack();
+    });
+    this.#foci.on('state', () => this.#refreshState());
+    this.#foci.on('failed', ({ focus, error }) => (focus.isOwn ? this.#end(error) : this.#lost(focus)));
   }
 
-  #targets(): PublishView[] {
-    const focus = this.#ownFocus;
-    return [...(focus ? [focus.call] : []), ...(this.#mesh?.peer ? [this.#mesh.peer] : [])];
-  }
-
-  #startMesh(): void {
+  #newMesh(): Mesh {
     const { homeserver, room, slot } = this.#session.options;
-    const encryption = this.#encryption;
-    if (!this.#options.mesh || !encryption) return;
+    const { codec, iceServers = [] } = this.#options;
     const mesh = new Mesh({
       homeserver,
       room: room.id,
@@ -252,12 +254,11 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
       own: { user: homeserver.user, device: homeserver.device, memberId: this.#memberId },
       newSession: randomId,
       newPeer: (member, offers, send) =>
-        new MeshPeer({ offers, send, identity: this.#directory.identityOf(member), name: member.user, encryption: encryption.connection(), codec: this.#options.codec, iceServers: this.#options.iceServers ?? [] }),
+        new MeshPeer({ offers, send, identity: this.#directory.identityOf(member), name: member.user, encryption: this.#encryption.connection(), codec, iceServers }),
     });
-    this.#mesh = mesh;
     mesh.on('opened', ({ peer }) => {
       this.#merge.add('mesh', peer);
-      for (const { source, track, muted } of this.#publications.values()) peer.publish(source, track, muted);
+      this.#publications.sendOver(peer);
     });
     mesh.on('closed', () => this.#merge.remove('mesh'));
     mesh.on('connected', () => {
@@ -266,9 +267,10 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
     });
     mesh.on('settled', () => this.#update());
     mesh.on('failed', ({ member }) => {
-      this.#meshFailed = keyOf(member);
+      this.#course.failed(member);
       this.#update();
     });
+    return mesh;
   }
 
   /** One after the other: identities are hashed in the background, and an older picture must not come last. */
@@ -281,114 +283,53 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
     const everybody = this.#session.members;
     const others = this.others();
     const own = everybody.find(({ user, device }) => user === homeserver.user && device === homeserver.device) ?? null;
-    const overwritten = room.state(LEGACY_TYPE).some(({ stateKey, sender }) => stateKey === this.#own.stateKey && sender !== homeserver.user);
-    this.#own.seen(overwritten ? null : own && { eventId: own.eventId, isOurs: own.memberId === this.#memberId, sentAt: own.sentAt });
+    this.#own.seen(own && { eventId: own.eventId, isOurs: own.memberId === this.#memberId, sentAt: own.sentAt }, room);
     await this.#directory.setMembers(others);
-    await this.#keys?.setMembers(others);
-    if (others.length > 0) this.#session.answered();
-    const way = this.#decide(own, others);
+    await this.#keys.setMembers(others);
+    const course = this.#course.decide({ own: own?.memberId === this.#memberId ? own : null, others, everybody, lastLeftAt: this.#session.lastLeftAt, overFocus: !this.#foci.isEmpty });
     this.#reach.clear();
-    for (const member of others) this.#reach.set(keyOf(member), reach(member, everybody, way === 'mesh'));
-    this.#connect(way);
+    for (const member of others) this.#reach.set(keyOf(member), reach(member, everybody, course === 'mesh' || course === 'undecided'));
+    this.#take(course, others[0]);
     this.#merge.setMembers(new Map(others.map((member) => [keyOf(member), room.displayName(member.user)])));
     this.#refreshState();
     this.#checkChangedOver();
     this.emit('reach', undefined);
   }
 
-  /** Whether it goes directly now, by the rule that all follow. */
-  #decide(own: Membership | null, others: readonly Membership[]): 'alone' | 'mesh' | 'focus' {
+  #take(course: Course, other: Membership | undefined): void {
     const mesh = this.#mesh;
-    const { clock, wallClock } = this.#session.options;
-    this.#cancelTopology();
-    if (others.length === 0) mesh?.close();
-    const [other] = others;
-    if (!mesh || !own || !other) return others.length === 0 ? 'alone' : 'focus';
-    const now = wallClock();
-    const decided = topology(this.#session.members, this.#session.lastLeftAt, now);
-    if (decided.is === 'focus' && decided.until !== null) this.#cancelTopology = clock.after(decided.until - now, () => this.#update());
-    if (decided.is !== 'mesh' || this.#meshFailed === keyOf(other)) return 'focus';
-    mesh.open(other);
-    return 'mesh';
-  }
-
-  #connect(way: 'alone' | 'mesh' | 'focus'): void {
-    const ownFocus = this.#options.transports.find((transport): transport is RustSfu => transport.kind === 'rust_sfu' && transport.url !== null);
+    if (course === 'alone') mesh?.close();
+    if (course === 'mesh' && other) mesh?.open(other);
+    const ownFocus = this.#options.transports.find((transport): transport is RustSfu => transport.kind === 'rust_sfu' && transport.url !== null) ?? null;
+    // Who never connects directly may wait for the others at the focus. A focus is left once both see each other directly.
+    const stays = course === 'mesh' && this.#foci.own !== null && !mesh?.isSettled;
+    const sends = course === 'focus' || stays || (course === 'alone' && !mesh);
     const wanted = [...this.#reach.values()].flatMap((reached) => (reached.by === 'focus' ? [reached.focus] : []));
-    // Alone we stay with what we have: the first to come may connect directly. After that the focus is left once both are settled.
-    const isOpen = this.#ownFocus !== undefined;
-    const needsOwn = way === 'focus' || (way === 'alone' ? !this.#options.mesh || isOpen : isOpen && !this.#mesh?.isSettled);
-    const foci = distinctFoci([...(ownFocus && needsOwn ? [ownFocus] : []), ...wanted]);
-    for (const focus of [...this.#foci.values()]) {
-      if (!foci.some((transport) => isSameFocus(transport, focus.transport))) this.#disconnect(focus);
-    }
-    for (const transport of foci) {
-      const known = [...this.#foci.values()].some((focus) => isSameFocus(transport, focus.transport));
-      if (!known) this.#open(transport, ownFocus !== undefined && isSameFocus(transport, ownFocus));
-    }
-    if (way === 'focus' && this.#mesh?.peer) this.#mesh.grow();
+    this.#foci.want(sends ? ownFocus : null, wanted);
+    if (course === 'focus') mesh?.grow();
   }
 
-  #open(transport: RustSfu, isOwn: boolean): void {
-    const { homeserver, room, slot } = this.#session.options;
-    const encryption = this.#encryption;
-    if (!encryption) return;
-    const call = new Call({
-      token: () => getAccess({ homeserver, room: room.id, slot, memberId: this.#memberId, focus: transport }),
-      members: encryption,
-      worker: () => {
-        throw new Error('member keys bring their own worker');
-      },
-      codec: this.#options.codec,
-      simulcast: this.#options.simulcast,
-      ...(this.#options.iceServers ? { iceServers: this.#options.iceServers } : {}),
-    });
-    const focus: Focus = { name: nameOf(transport), transport, call, isOwn, error: null, stop: null };
-    this.#foci.set(focus.name, focus);
-    if (isOwn) {
-      for (const { source, track, muted } of this.#publications.values()) call.publish(source, track, muted);
-      call.on('quality', (quality) => this.emit('quality', quality));
-      if (this.#options.delegate) focus.stop = delegate({ call, will: this.#own.will, serverName: homeserver.serverName, clock: this.#session.options.clock });
-    }
-    this.#merge.add(focus.name, call);
-    call.on('state', () => this.#refreshState());
-    call.on('ended', ({ error }) => this.#focusEnded(focus, error));
-    call.join().catch(() => undefined);
-  }
-
-  #disconnect(focus: Focus): void {
-    this.#foci.delete(focus.name);
-    this.#merge.remove(focus.name);
-    focus.stop?.();
-    if (focus.isOwn && this.#state !== 'ended') void this.#own.will.takeBack();
-    focus.call.leave();
-  }
-
-  #focusEnded(focus: Focus, error: CallError): void {
-    if (this.#foci.get(focus.name) !== focus) return;
-    this.#merge.remove(focus.name);
-    focus.error = error;
-    if (focus.isOwn) {
-      this.#end(error);
-      return;
-    }
+  #lost({ name, transport }: { readonly name: string; readonly transport: RustSfu }): void {
+    this.#merge.remove(name);
     for (const [id, way] of this.#reach) {
-      if (way.by === 'focus' && isSameFocus(way.focus, focus.transport)) this.#reach.set(id, { by: 'nothing', why: 'Its server does not answer, or does not let us in.' });
+      if (way.by === 'focus' && isSameFocus(way.focus, transport)) this.#reach.set(id, { by: 'nothing', why: 'Its server does not answer, or does not let us in.' });
     }
     this.emit('reach', undefined);
   }
 
+  /** Who sends what we cannot open is asked for the key. */
+  #checkLacking(participant: string): void {
+    const member = this.memberOf(participant);
+    const states = [...(this.#merge.participants.get(participant)?.tracks.keys() ?? [])].map((track) => this.#merge.encryptionState(track));
+    if (member) this.#keys.lacking(member, states.some((state) => state === 'missing-key' || state === 'failed'));
+  }
+
   /** A change of the way is complete for us once all of the other's is shown, opened, from where it is to come. */
   #checkChangedOver(): void {
-    const mesh = this.#mesh;
-    if (!mesh?.peer?.connected) return;
-    const direct = [...mesh.peer.participants.values()].flatMap(({ identity, tracks }) => {
+    this.#mesh?.checkChangedOver((identity, source) => {
       const member = this.#directory.find(identity);
-      return member !== null && member !== 'former' ? [...tracks.values()].filter(({ muted }) => !muted).map(({ source }) => `${keyOf(member)}/${source}`) : [];
+      return member === null || member === 'former' ? undefined : this.#merge.shownOver(`${keyOf(member)}/${source}`);
     });
-    if (mesh.growing && direct.every((id) => this.#merge.shownOver(id) !== 'mesh')) mesh.done();
-    // What it sends directly is heard a moment after the connection is up.
-    else if (!mesh.growing && mesh.peer.participants.size > 0 && direct.every((id) => this.#merge.shownOver(id) === 'mesh')) mesh.settled();
   }
 
   // --- state
@@ -401,7 +342,7 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
 
   #refreshState(): void {
     if (this.#state === 'ended' || this.#state === 'idle') return;
-    const focus = this.#ownFocus;
+    const focus = this.#foci.own;
     if (focus) this.#setState(focus.call.state === 'idle' || focus.call.state === 'ended' ? 'joining' : focus.call.state);
     else this.#setState(this.#own.eventId === null ? 'joining' : 'joined');
   }
@@ -413,12 +354,12 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
     this.#setState('ended');
     removeEventListener('pagehide', this.#pageHidden);
     for (const stop of this.#stops) stop();
-    void this.#own.leave();
-    this.#cancelTopology();
-    this.#keys?.close();
+    void this.#own.leave(this.#session.options.room);
+    this.#course.close();
+    this.#keys.close();
     this.#mesh?.close();
-    for (const focus of [...this.#foci.values()]) this.#disconnect(focus);
-    this.#encryption?.close();
+    this.#foci.close();
+    this.#encryption.close();
     this.emit('ended', { error });
     return error;
   }

@@ -6,6 +6,7 @@ import type { Homeserver, ToDevice } from './homeserver.ts';
 import { keyOf, type Membership } from './membership.ts';
 import { MESH_TYPE, meshContent, readMesh, weOffer, type MeshBody, type MeshMessage } from './mesh-message.ts';
 import type { MeshPeer } from './mesh-peer.ts';
+import type { Source } from '../wire.ts';
 
 /** Both sides say when they have changed over; one that does not is not waited for longer. */
 const GROW_MS = 15_000;
@@ -88,9 +89,25 @@ export class Mesh extends Emitter<MeshEvents> {
     this.#growing = { timer: setTimeout(() => this.close(), GROW_MS), weAreDone: false, theyAreDone: false };
   }
 
-  /** Everything of the other's is shown from here. */
-  settled(): void {
-    if (this.#settled.we || this.#growing || !this.#member) return;
+  /**
+   * Looks whether the change of the way is complete: all that the other sends directly is shown from where it is to come from.
+   * `shownOver`: the name of the way; `undefined`: it is not shown at all, and does not count.
+   */
+  checkChangedOver(shownOver: (identity: string | null, source: Source) => string | null | undefined): void {
+    const peer = this.#peer;
+    if (!peer?.connected) return;
+    const ways = [...peer.participants.values()].flatMap(({ identity, tracks }) => [...tracks.values()].filter(({ muted }) => !muted).map(({ source }) => shownOver(identity, source)));
+    const counted = ways.filter((way) => way !== undefined);
+    if (this.#growing) {
+      if (counted.every((way) => way !== 'mesh')) this.#done();
+    } else if (peer.participants.size > 0 && counted.every((way) => way === 'mesh')) {
+      // What it sends directly is heard a moment after the connection is up: hence the size.
+      this.#weSettled();
+    }
+  }
+
+  #weSettled(): void {
+    if (this.#settled.we || !this.#member) return;
     this.#send(this.#member, { t: 'settled' });
     this.#settle('we');
   }
@@ -104,12 +121,7 @@ export class Mesh extends Emitter<MeshEvents> {
     if (this.isSettled) this.emit('settled', undefined);
   }
 
-  get growing(): boolean {
-    return this.#growing !== null;
-  }
-
-  /** Everything of the other's is shown from the focus. */
-  done(): void {
+  #done(): void {
     if (!this.#growing || this.#growing.weAreDone || !this.#member) return;
     this.#growing.weAreDone = true;
     this.#send(this.#member, { t: 'done' });

@@ -2,7 +2,8 @@
 // is gone from the room. At the end the event that leaves.
 
 import type { Clock } from '../clock.ts';
-import { HomeserverError, type Homeserver } from './homeserver.ts';
+import { isOverwritten, watchLeave } from './after-leave.ts';
+import { HomeserverError, type Homeserver, type Room } from './homeserver.ts';
 import { LastWill } from './last-will.ts';
 import { EXPIRES_MS, joinContent, stateKey } from './legacy-member.ts';
 import { stringAt } from './json.ts';
@@ -24,6 +25,8 @@ export interface OwnMemberOptions {
   readonly memberId: string;
   readonly intent: string;
   readonly wallClock: () => number;
+  /** The delayed leave that the homeserver holds for us now. */
+  readonly willChanged?: (delayId: string | null) => void;
 }
 
 export class OwnMember {
@@ -33,7 +36,12 @@ export class OwnMember {
   #transports: readonly Transport[] = [];
   #createdAt: number | null = null;
   #renewals = 0;
+  /** The renewal. */
   #cancel: () => void = () => undefined;
+  /** Saying again what is gone from the room. */
+  #cancelAgain: () => void = () => undefined;
+  #stopWatch: () => void = () => undefined;
+  #isForgotten = false;
   #present = false;
   #sending: Promise<void> = Promise.resolve();
   #eventId: string | null = null;
@@ -43,7 +51,7 @@ export class OwnMember {
     this.#options = options;
     const { homeserver, clock, room, roomVersion, slot } = options;
     this.#key = stateKey(roomVersion, homeserver.user, homeserver.device, slot);
-    this.will = new LastWill({ homeserver, clock, room, type: LEGACY_TYPE, stateKey: this.#key, content: { leave_reason: 'delayed_leave' }, lost: () => void this.#say().catch(() => undefined) });
+    this.will = new LastWill({ homeserver, clock, room, type: LEGACY_TYPE, stateKey: this.#key, content: { leave_reason: 'delayed_leave' }, lost: () => void this.#say().catch(() => undefined), changed: (delayId) => options.willChanged?.(delayId) });
   }
 
   get stateKey(): string {
@@ -72,25 +80,37 @@ export class OwnMember {
     if (this.#present) await this.#say();
   }
 
-  /** Our event, as the room shows it now. One that somebody else removed is said again. */
-  seen(event: { readonly eventId: string; readonly isOurs: boolean; readonly sentAt: number } | null): void {
-    if (event?.isOurs) {
+  /** Our event, as the room shows it now. One that somebody removed or wrote over is said again, a moment later at the earliest. */
+  seen(event: { readonly eventId: string; readonly isOurs: boolean; readonly sentAt: number } | null, room: Pick<Room, 'state'>): void {
+    const { clock, homeserver } = this.#options;
+    this.#cancelAgain();
+    if (event?.isOurs && !isOverwritten(room, this.#key, homeserver.user)) {
       this.#createdAt ??= event.sentAt;
       this.#eventId = event.eventId;
-    } else if (this.#present && this.#createdAt !== null && this.#options.clock.now() - this.#saidAt > SETTLE_MS) {
-      this.#saidAt = this.#options.clock.now();
-      void this.#say().catch(() => undefined);
+    } else if (this.#present && this.#createdAt !== null) {
+      this.#cancelAgain = clock.after(Math.max(0, this.#saidAt + SETTLE_MS - clock.now()), () => void this.#say().catch(() => undefined));
     }
   }
 
-  async leave(): Promise<void> {
+  /** Then `room` is watched for a while, lest somebody keep us there. */
+  async leave(room: Pick<Room, 'state' | 'onChange'>): Promise<void> {
     if (!this.#present) return;
     this.#present = false;
     this.#cancel();
+    this.#cancelAgain();
+    const { homeserver, clock } = this.#options;
+    const sayLeave = (): Promise<unknown> => this.#put({ leave_reason: 'leave' });
     await this.#sending.catch(() => undefined);
     // The leave first: whatever happens to us in between, the will still stands.
-    await this.#put({ leave_reason: 'leave' }).catch(() => undefined);
+    await sayLeave().catch(() => undefined);
     await this.will.close();
+    if (!this.#isForgotten) this.#stopWatch = watchLeave({ room, clock, user: homeserver.user, stateKey: this.#key, sayLeave });
+  }
+
+  /** We may join again: what this one still had to say about having left must not be said any more. */
+  forget(): void {
+    this.#isForgotten = true;
+    this.#stopWatch();
   }
 
   /** Several at once become one after the other: the newest must be the last that the room hears. */

@@ -1,123 +1,135 @@
-// Ringing (MSC4075, MSC4310) as it is deployed: whoever joins first rings the room, once. It stops when it is answered,
-// declined, out of time, or when the caller has gone.
+// Ringing on both sides, the same machines as `matrixrtc::ringing`, held to them by the golden cases of that crate.
 
 import type { RawEvent } from './homeserver.ts';
-import { integerAt, listAt, objectAt, stringAt, type Json } from './json.ts';
+import { INVITE_LIFETIME_MS_MAX, readDecline, readNotification, type Notification } from './notification.ts';
 
-export const NOTIFICATION_TYPE = 'org.matrix.msc4075.rtc.notification';
-export const NOTIFICATION_TYPES: readonly string[] = [NOTIFICATION_TYPE, 'm.rtc.notification'];
-export const DECLINE_TYPE = 'org.matrix.msc4310.rtc.decline';
-export const DECLINE_TYPES: readonly string[] = [DECLINE_TYPE, 'm.rtc.decline'];
-export const LIFETIME_MS = 30_000;
-const LIFETIME_MS_MAX = 90_000;
-/** The sender's clock counts only while it agrees with the server's this far. */
-const CLOCKS_MS = 20_000;
+/** Why a telephone stops ringing. */
+export type RingEnd =
+  /** We joined, with this or another of our devices. */
+  | 'accepted'
+  | 'declined'
+  /** Nobody took it in time: a missed call. */
+  | 'missed'
+  /** The caller took it back, or nobody is in the call any more. */
+  | 'withdrawn';
 
-export interface Ring {
-  readonly eventId: string;
-  readonly caller: string;
-  /** `false`: a hint that there is a call, without sound. */
-  readonly loud: boolean;
-  readonly intent: string | null;
-  readonly until: number;
+export interface IncomingOptions {
+  readonly me: string;
+  readonly slot: string;
+  readonly wallClock: () => number;
+  /** Something rings, or (not `loud`) is only to be shown. */
+  readonly started?: (notification: Notification) => void;
+  readonly stopped?: (eventId: string, why: RingEnd) => void;
 }
 
-export function notificationContent(memberEvent: string, intent: string, now: number): Json {
-  return {
-    'm.mentions': { user_ids: [], room: true },
-    notification_type: 'ring',
-    'm.relates_to': { rel_type: 'm.reference', event_id: memberEvent },
-    sender_ts: now,
-    lifetime: LIFETIME_MS,
-    'm.call.intent': intent,
-  };
-}
+/** We are called. One call rings at a time. */
+export class Incoming {
+  readonly #options: IncomingOptions;
+  #ringing: Notification | null = null;
+  /** Users who are in the call. */
+  #members: readonly string[] = [];
 
-export function declineContent(notification: string): Json {
-  return { 'm.relates_to': { rel_type: 'm.reference', event_id: notification } };
-}
+  constructor(options: IncomingOptions) {
+    this.#options = options;
+  }
 
-/** `null`: malformed, not for `user`, or by `user`. */
-export function readNotification(event: RawEvent, user: string): Ring | null {
-  if (!NOTIFICATION_TYPES.includes(event.type) || event.sender === user) return null;
-  const { content, originServerTs } = event;
-  const mentions = objectAt(content, 'm.mentions');
-  const relates = objectAt(content, 'm.relates_to');
-  const senderTs = integerAt(content, 'sender_ts');
-  const lifetime = integerAt(content, 'lifetime');
-  const kind = stringAt(content, 'notification_type');
-  if (!mentions || relates?.['rel_type'] !== 'm.reference' || senderTs === null || lifetime === null || lifetime < 0) return null;
-  if (kind !== 'ring' && kind !== 'notification') return null;
-  const users = listAt(mentions, 'user_ids') ?? [];
-  if (mentions['room'] !== true && !users.includes(user)) return null;
-  const start = Math.abs(senderTs - originServerTs) > CLOCKS_MS ? originServerTs : senderTs;
-  return { eventId: event.eventId, caller: event.sender, loud: kind === 'ring', intent: stringAt(content, 'm.call.intent'), until: start + Math.min(lifetime, LIFETIME_MS_MAX) };
-}
+  /** What rings now. */
+  get ringing(): Notification | null {
+    return this.#ringing;
+  }
 
-/** The notification that it declines. */
-export function readDecline(event: RawEvent): string | null {
-  if (!DECLINE_TYPES.includes(event.type)) return null;
-  const relates = objectAt(event.content, 'm.relates_to');
-  return relates?.['rel_type'] === 'm.reference' ? stringAt(relates, 'event_id') : null;
-}
-
-/** What rings at this moment for a user who is not in the call. */
-export class Ringing {
-  readonly #user: string;
-  #ring: Ring | null = null;
-  readonly #declined = new Set<string>();
-
-  constructor(user: string) {
-    this.#user = user;
+  setMembers(users: readonly string[]): void {
+    this.#members = users;
+    // If the caller has gone and others are there, it goes on: what rings is the call.
+    if (users.includes(this.#options.me)) this.#stop('accepted');
+    else if (users.length === 0) this.#stop('withdrawn');
   }
 
   handle(event: RawEvent): void {
     const declined = readDecline(event);
-    // Only a decline of the callee's own counts, from whichever of his devices.
-    if (declined !== null && event.sender === this.#user) this.#declined.add(declined);
-    const ring = readNotification(event, this.#user);
-    if (ring && (!this.#ring || ring.until >= this.#ring.until)) this.#ring = ring;
+    // Somebody else's no is theirs.
+    if (declined !== null && declined === this.#ringing?.eventId && event.sender === this.#options.me) this.#stop('declined');
+    const notification = readNotification(event);
+    if (notification === 'withdrawn' && this.#ringing?.caller === event.sender) this.#stop('withdrawn');
+    else if (notification !== null && typeof notification === 'object') this.#called(notification);
   }
 
-  current(now: number, isInCall: (user: string) => boolean): Ring | null {
-    const ring = this.#ring;
-    if (!ring || ring.until <= now || this.#declined.has(ring.eventId) || !isInCall(ring.caller) || isInCall(this.#user)) return null;
-    return ring;
+  redacted(eventId: string): void {
+    if (this.#ringing?.eventId === eventId) this.#stop('withdrawn');
+  }
+
+  /** We decline what rings: the notification that the decline to be sent is about. */
+  decline(): string | null {
+    const id = this.#ringing?.eventId ?? null;
+    this.#stop('declined');
+    return id;
+  }
+
+  /** Time passed. */
+  timeout(): void {
+    if (this.#ringing && this.#ringing.until <= this.#options.wallClock()) this.#stop('missed');
+  }
+
+  #called(notification: Notification): void {
+    const { me, slot, wallClock, started } = this.#options;
+    const { caller, mentions } = notification;
+    if (caller === me || notification.slot !== slot || !(mentions.room || mentions.users.includes(me))) return;
+    // An invite that is sent again replaces the one before; nobody else's may.
+    const isBusy = this.#ringing !== null && (this.#ringing.caller !== caller || this.#ringing.eventId === notification.eventId);
+    if (notification.until <= wallClock() || this.#members.includes(me) || isBusy) return;
+    this.#stop('withdrawn');
+    if (notification.loud) this.#ringing = notification;
+    started?.(notification);
+  }
+
+  #stop(why: RingEnd): void {
+    const before = this.#ringing;
+    this.#ringing = null;
+    if (before) this.#options.stopped?.(before.eventId, why);
   }
 }
 
-export type OutgoingState = 'none' | 'ringing' | 'answered' | 'declined' | 'unanswered';
+export type Outcome = 'accepted' | 'declined' | 'timed_out';
 
-/** What has become of our own ringing. */
+export interface OutgoingOptions {
+  readonly me: string;
+  readonly notification: string;
+  /** Those who are meant by it. Only their declines count. */
+  readonly callees: readonly string[];
+  readonly lifetimeMs: number;
+  readonly wallClock: () => number;
+}
+
+/** A call of ours, from the moment its notification was sent. */
 export class Outgoing {
-  #eventId: string | null = null;
-  #until = 0;
-  #answered = false;
-  readonly #declined = new Set<string>();
+  readonly #options: OutgoingOptions;
+  /** Who has not declined yet. */
+  readonly #callees: Set<string>;
+  readonly until: number;
+  #outcome: Outcome | null = null;
 
-  sent(eventId: string, now: number): void {
-    this.#eventId = eventId;
-    this.#until = now + LIFETIME_MS;
+  constructor(options: OutgoingOptions) {
+    this.#options = options;
+    this.#callees = new Set(options.callees.filter((user) => user !== options.me));
+    this.until = options.wallClock() + Math.min(options.lifetimeMs, INVITE_LIFETIME_MS_MAX);
   }
 
-  handle(event: RawEvent, own: string): void {
-    const declined = readDecline(event);
-    if (declined !== null && declined === this.#eventId && event.sender !== own) this.#declined.add(event.sender);
+  /** `null` while it rings; the first one stays. */
+  get outcome(): Outcome | null {
+    return this.#outcome;
   }
 
-  answered(): void {
-    this.#answered = true;
+  /** Users who are in the call. */
+  setMembers(users: readonly string[]): void {
+    if (users.some((user) => user !== this.#options.me)) this.#outcome ??= 'accepted';
   }
 
-  get declinedBy(): readonly string[] {
-    return [...this.#declined];
+  handle(event: RawEvent): void {
+    if (readDecline(event) === this.#options.notification && this.#callees.delete(event.sender) && this.#callees.size === 0) this.#outcome ??= 'declined';
   }
 
-  /** `others`: those of the room whom it rang for. */
-  state(now: number, others: number): OutgoingState {
-    if (this.#eventId === null) return 'none';
-    if (this.#answered) return 'answered';
-    if (others > 0 && this.#declined.size >= others) return 'declined';
-    return now < this.#until ? 'ringing' : 'unanswered';
+  /** Time passed. */
+  timeout(): void {
+    if (this.until <= this.#options.wallClock()) this.#outcome ??= 'timed_out';
   }
 }

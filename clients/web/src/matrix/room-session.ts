@@ -8,8 +8,11 @@ import type { Homeserver, Room, Trust } from './homeserver.ts';
 import { stateKey } from './legacy-member.ts';
 import { LEGACY_TYPE, type Membership } from './membership.ts';
 import { HAND_EVENT, handContent, Reactions, REACTION_EVENT, reactionContent, type Reaction } from './reactions.ts';
-import { DECLINE_TYPE, declineContent, NOTIFICATION_TYPE, notificationContent, Outgoing, Ringing, type OutgoingState, type Ring } from './ringing.ts';
+import { DECLINE_TYPE, declineContent, LIFETIME_MS, NOTIFICATION_TYPE, notificationContent, type Notification } from './notification.ts';
+import { Incoming, Outgoing, type Outcome } from './ringing.ts';
 import { changes, isSlotOpen, MemberEvents, members, nextExpiry } from './session.ts';
+
+export type OutgoingState = 'none' | 'ringing' | Outcome;
 
 export interface RoomSessionEvents {
   /** Members, hands, ringing, history or trust: anything that is shown. */
@@ -25,19 +28,21 @@ export interface RoomSessionOptions {
   /** Milliseconds since 1970: events carry those. */
   readonly wallClock: () => number;
   readonly trust: (user: string, device: string) => Promise<Trust>;
+  /** It may be another for somebody. */
+  readonly onTrust: (listener: () => void) => () => void;
 }
 
-/** Trust is asked again this often: a verification changes no event. */
+/** Trust is asked again this often, lest a change be missed: a verification changes no event. */
 const TRUST_MS = 15_000;
 /** `setTimeout` takes no more than 31 bits. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
 export class RoomSession extends Emitter<RoomSessionEvents> {
   readonly options: RoomSessionOptions;
-  readonly history = new History();
+  readonly history: History;
   readonly reactions = new Reactions();
-  readonly #ringing: Ringing;
-  readonly #outgoing = new Outgoing();
+  readonly #incoming: Incoming;
+  #outgoing: Outgoing | null = null;
   readonly #events = new MemberEvents();
   readonly #trust = new Map<string, Trust>();
   readonly #stops: (() => void)[];
@@ -50,23 +55,27 @@ export class RoomSession extends Emitter<RoomSessionEvents> {
     super();
     this.options = options;
     const { room, homeserver } = options;
-    this.#ringing = new Ringing(homeserver.user);
+    this.history = new History(options.slot);
+    this.#incoming = new Incoming({ me: homeserver.user, slot: options.slot, wallClock: options.wallClock });
     this.#members = this.#read();
     this.#stops = [
       room.onChange(() => this.refresh()),
       room.onTimeline((event) => {
         const lines = this.history.handle(event);
-        this.#ringing.handle(event);
-        this.#outgoing.handle(event, homeserver.user);
+        this.#incoming.handle(event);
+        this.#outgoing?.handle(event);
         const reaction = this.reactions.handle(event, this.#members, options.wallClock());
         if (reaction) this.emit('reaction', reaction);
         if (lines || !reaction) this.refresh();
       }),
-      room.onRedaction((eventId) => {
+      room.onRedaction((eventId, at) => {
         this.reactions.redacted(eventId);
+        this.#incoming.redacted(eventId);
+        this.history.redacted(eventId, at);
         this.emit('changed', undefined);
       }),
     ];
+    this.#stops.push(options.onTrust(() => this.#askTrust()));
     this.#askTrust();
     this.refresh();
   }
@@ -85,37 +94,28 @@ export class RoomSession extends Emitter<RoomSessionEvents> {
     return this.#trust.get(`${user} ${device}`) ?? 'unknown';
   }
 
-  get ring(): Ring | null {
-    return this.#ringing.current(this.options.wallClock(), (user) => this.#members.some((member) => member.user === user));
+  /** What rings now. */
+  get ring(): Notification | null {
+    return this.#incoming.ringing;
   }
 
-  outgoing(others: number): OutgoingState {
-    return this.#outgoing.state(this.options.wallClock(), others);
-  }
-
-  /** How many others of the room could answer. */
-  others(): number {
-    return Math.max(0, this.options.room.joinedCount - 1);
-  }
-
-  get declinedBy(): readonly string[] {
-    return this.#outgoing.declinedBy;
+  /** What has become of our own ringing. */
+  get outgoing(): OutgoingState {
+    return this.#outgoing ? (this.#outgoing.outcome ?? 'ringing') : 'none';
   }
 
   /** Only whoever came first rings. */
   async callOthers(memberEvent: string, intent: string): Promise<void> {
-    const now = this.options.wallClock();
-    this.#outgoing.sent(await this.options.room.send(NOTIFICATION_TYPE, notificationContent(memberEvent, intent, now)), now);
+    const { room, homeserver, wallClock } = this.options;
+    const notification = await room.send(NOTIFICATION_TYPE, notificationContent(memberEvent, intent, wallClock()));
+    this.#outgoing = new Outgoing({ me: homeserver.user, notification, callees: room.joinedUsers(), lifetimeMs: LIFETIME_MS, wallClock });
     this.refresh();
   }
 
-  answered(): void {
-    this.#outgoing.answered();
-  }
-
   async decline(): Promise<void> {
-    const { ring } = this;
-    if (ring) await this.options.room.send(DECLINE_TYPE, declineContent(ring.eventId));
+    const declined = this.#incoming.decline();
+    this.emit('changed', undefined);
+    if (declined !== null) await this.options.room.send(DECLINE_TYPE, declineContent(declined));
   }
 
   async setHand(memberEvent: string, up: boolean): Promise<void> {
@@ -132,6 +132,7 @@ export class RoomSession extends Emitter<RoomSessionEvents> {
     const before = this.#members;
     this.#members = this.#read();
     for (const member of changes(before, this.#members).left) this.#lastLeftAt = Math.max(this.#lastLeftAt ?? 0, this.#whenLeft(member));
+    this.#ringOn();
     this.#schedule();
     if (this.#members.some(({ user, device }) => !before.some((known) => known.user === user && known.device === device))) this.#askTrust();
     this.emit('changed', undefined);
@@ -155,11 +156,19 @@ export class RoomSession extends Emitter<RoomSessionEvents> {
     return members(this.#events.of(room), { slot, now: wallClock(), isJoined: (user) => room.isJoined(user), isSlotOpen: isSlotOpen(room, slot) });
   }
 
+  #ringOn(): void {
+    const users = this.#members.map(({ user }) => user);
+    this.#incoming.setMembers(users);
+    this.#incoming.timeout();
+    this.#outgoing?.setMembers(users);
+    this.#outgoing?.timeout();
+  }
+
   /** Memberships and ringing end by themselves. */
   #schedule(): void {
     this.#cancelTimer();
     const now = this.options.wallClock();
-    const ends = [nextExpiry(this.#members), this.ring?.until ?? null].filter((end) => end !== null);
+    const ends = [nextExpiry(this.#members), this.ring?.until ?? null, this.#outgoing?.outcome === null ? this.#outgoing.until : null].filter((end) => end !== null);
     if (ends.length > 0) this.#cancelTimer = this.options.clock.after(Math.min(Math.max(0, Math.min(...ends) - now) + 1, TIMER_MS_MAX), () => this.refresh());
   }
 

@@ -37,8 +37,8 @@ export class RoomView implements Room {
     return this.#room.getVersion();
   }
 
-  get joinedCount(): number {
-    return this.#room.getJoinedMemberCount();
+  joinedUsers(): string[] {
+    return this.#room.getJoinedMembers().map(({ userId }) => userId);
   }
 
   state(type: string): readonly RawEvent[] {
@@ -94,8 +94,8 @@ export class RoomView implements Room {
     };
   }
 
-  onRedaction(listener: (eventId: string) => void): () => void {
-    const redacted = (event: MatrixEvent): void => listener(event.getAssociatedId() ?? '');
+  onRedaction(listener: (eventId: string, at: number) => void): () => void {
+    const redacted = (event: MatrixEvent): void => listener(event.getAssociatedId() ?? '', event.getTs());
     this.#room.on(RoomEvent.Redaction, redacted);
     return () => this.#room.off(RoomEvent.Redaction, redacted);
   }

@@ -3,18 +3,22 @@
 
 import { initAsync } from '@matrix-org/matrix-sdk-crypto-wasm';
 import { ClientEvent, createClient, RoomEvent, type MatrixClient, type Method } from 'matrix-js-sdk';
+import { CryptoEvent } from 'matrix-js-sdk/lib/crypto-api/CryptoEvent.js';
+import type { VerificationRequest } from 'matrix-js-sdk/lib/crypto-api/verification.js';
 import { logger } from 'matrix-js-sdk/lib/logger.js';
-import { HomeserverError, type Homeserver, type Room, type ToDevice, type Trust } from './homeserver.ts';
+import { HomeserverError, type Homeserver, type Room, type Target, type ToDevice, type Trust } from './homeserver.ts';
 import { isObject, objectAt, stringAt, type Json } from './json.ts';
 import type { Login } from './login.ts';
 import { asError } from './sdk-error.ts';
 import { RoomView } from './sdk-room.ts';
+import { SdkVerification } from './sdk-verification.ts';
+import type { Verification, Verifier } from './verification.ts';
 
 /** A slow first sync of a large account. */
 const FIRST_SYNC_MS = 60_000;
 const TIMELINE = 30;
 
-export class Sdk implements Homeserver {
+export class Sdk implements Homeserver, Verifier {
   readonly client: MatrixClient;
   readonly #listeners = new Set<(message: ToDevice) => void>();
 
@@ -59,6 +63,11 @@ export class Sdk implements Homeserver {
     return this.client.getDomain() ?? '';
   }
 
+  /** To come back as the same device. */
+  get credentials(): { readonly homeserver: string; readonly user: string; readonly device: string; readonly token: string } {
+    return { homeserver: this.client.getHomeserverUrl(), user: this.user, device: this.device, token: this.client.getAccessToken() ?? '' };
+  }
+
   async request(method: 'GET' | 'POST' | 'PUT', path: string, body?: Json, query?: Readonly<Record<string, string>>): Promise<Json> {
     try {
       const answer: unknown = await this.client.http.authedRequest(method as Method, path, query && { ...query }, body as Record<string, unknown>, { prefix: '', keepAlive: method !== 'GET' });
@@ -68,12 +77,24 @@ export class Sdk implements Homeserver {
     }
   }
 
-  async sendToDevice(type: string, targets: readonly { readonly user: string; readonly device: string }[], content: Json): Promise<void> {
-    if (targets.length === 0) return;
-    const users = [...new Set(targets.map(({ user }) => user))];
-    await this.client.getCrypto()?.getUserDeviceInfo(users, true);
-    const devices = targets.map(({ user, device }) => ({ userId: user, deviceId: device }));
-    await this.client.encryptAndSendToDevice(type, devices, content as Record<string, unknown>);
+  async sendToDevice(type: string, targets: readonly Target[], content: Json): Promise<readonly Target[]> {
+    const crypto = this.client.getCrypto();
+    if (targets.length === 0 || !crypto) return targets;
+    await crypto.getUserDeviceInfo([...new Set(targets.map(({ user }) => user))], true);
+    const undelivered: Target[] = [];
+    // One by one: the SDK encrypts for all or, if one of them has no one-time keys left, for nobody.
+    const batches = await Promise.all(
+      targets.map(async (target) => {
+        const { user, device } = target;
+        const found = await crypto.encryptToDeviceMessages(type, [{ userId: user, deviceId: device }], content as Record<string, unknown>).catch(() => null);
+        if (!found || found.batch.length === 0) undelivered.push(target);
+        return found;
+      }),
+    );
+    const [first] = batches.filter((batch) => batch !== null);
+    const batch = batches.flatMap((found) => found?.batch ?? []);
+    if (first && batch.length > 0) await this.client.queueToDevice({ eventType: first.eventType, batch });
+    return undelivered;
   }
 
   onToDevice(listener: (message: ToDevice) => void): () => void {
@@ -99,6 +120,28 @@ export class Sdk implements Homeserver {
     if (!status) return 'unknown';
     if (status.isVerified() || status.crossSigningVerified) return 'verified';
     return status.signedByOwner ? 'signed' : 'unsigned';
+  }
+
+  async verify(user: string, device: string): Promise<Verification> {
+    const crypto = this.client.getCrypto();
+    if (!crypto) throw new HomeserverError(0, 'M_UNKNOWN', 'no crypto');
+    await crypto.getUserDeviceInfo([user], true);
+    return new SdkVerification(await crypto.requestDeviceVerification(user, device));
+  }
+
+  onVerification(listener: (verification: Verification) => void): () => void {
+    const received = (request: VerificationRequest): void => listener(new SdkVerification(request));
+    this.client.on(CryptoEvent.VerificationRequestReceived, received);
+    return () => this.client.off(CryptoEvent.VerificationRequestReceived, received);
+  }
+
+  onTrust(listener: () => void): () => void {
+    this.client.on(CryptoEvent.UserTrustStatusChanged, listener);
+    this.client.on(CryptoEvent.DevicesUpdated, listener);
+    return () => {
+      this.client.off(CryptoEvent.UserTrustStatusChanged, listener);
+      this.client.off(CryptoEvent.DevicesUpdated, listener);
+    };
   }
 
   stop(): void {

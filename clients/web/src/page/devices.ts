@@ -47,6 +47,14 @@ export class Devices extends Emitter<DeviceEvents> {
     await this.fillSelects();
   }
 
+  /** Only those that are named. */
+  async openThese({ microphone, camera }: Record<Device, boolean>): Promise<void> {
+    if (microphone && camera) return this.openBoth();
+    if (microphone) await this.open('microphone');
+    if (camera) await this.open('camera');
+    await this.fillSelects();
+  }
+
   async open(device: Device): Promise<MediaStreamTrack | null> {
     try {
       const constraints = this.#constraints(device);

@@ -1,4 +1,6 @@
-import { HomeserverError, type Homeserver, type ToDevice } from '../../src/matrix/homeserver.ts';
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { HomeserverError, type Homeserver, type RawEvent, type Room, type Target, type ToDevice } from '../../src/matrix/homeserver.ts';
 import type { Json } from '../../src/matrix/json.ts';
 import type { Membership } from '../../src/matrix/membership.ts';
 import { parseTransports } from '../../src/matrix/transport.ts';
@@ -26,13 +28,34 @@ export class FakeHomeserver implements Homeserver {
     return answer instanceof HomeserverError ? Promise.reject(answer) : Promise.resolve(answer);
   }
 
-  sendToDevice(type: string, targets: readonly { readonly user: string; readonly device: string }[], content: Json): Promise<void> {
+  sendToDevice(type: string, targets: readonly Target[], content: Json): Promise<readonly Target[]> {
     this.sent.push({ type, to: targets.map(({ user, device }) => `${user} ${device}`), content });
-    return Promise.resolve();
+    return Promise.resolve([]);
   }
 
   onToDevice(_listener: (message: ToDevice) => void): () => void {
     return () => undefined;
+  }
+}
+
+/** A room as far as state keys of members go. */
+export class FakeRoom implements Pick<Room, 'state' | 'onChange'> {
+  readonly #senders = new Map<string, string>();
+  readonly #listeners = new Set<() => void>();
+
+  state(type: string): RawEvent[] {
+    return [...this.#senders].map(([stateKey, sender]) => ({ type, sender, content: {}, originServerTs: 0, eventId: '$state', stateKey }));
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Somebody writes there. */
+  change(stateKey: string, sender: string): void {
+    this.#senders.set(stateKey, sender);
+    for (const listener of this.#listeners) listener();
   }
 }
 
@@ -66,4 +89,11 @@ export function member(user: string, more: Partial<Membership> = {}, transports:
     form: 'legacy',
     ...more,
   };
+}
+
+/** The files of a folder of the crate's golden cases. */
+export function goldens<T>(folder: string): { file: string; golden: T }[] {
+  const root = path.resolve('../../crates/matrixrtc/golden', folder);
+  const files = readdirSync(root).filter((name) => name.endsWith('.json')).sort().map((name) => path.join(root, name));
+  return files.map((file) => ({ file, golden: JSON.parse(readFileSync(file, 'utf8')) as T }));
 }

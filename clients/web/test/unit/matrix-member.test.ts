@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Call, CallEvents, CallState } from '../../src/call.ts';
 import { Emitter } from '../../src/emitter.ts';
+import { AGAIN_MAX, AGAIN_MS } from '../../src/matrix/after-leave.ts';
 import { delegate } from '../../src/matrix/delegation.ts';
 import { DELAY_MS, LastWill, RESTART_MS } from '../../src/matrix/last-will.ts';
 import { EXPIRES_MS, TRANSPORTS_KEY } from '../../src/matrix/legacy-member.ts';
@@ -10,7 +11,7 @@ import { OwnMember } from '../../src/matrix/own-member.ts';
 import { parseTransport } from '../../src/matrix/transport.ts';
 import type { Delegation } from '../../src/wire.ts';
 import { FakeClock } from './helpers.ts';
-import { FakeHomeserver, refusal, settle, type Asked } from './matrix-helpers.ts';
+import { FakeHomeserver, FakeRoom, refusal, settle, type Asked } from './matrix-helpers.ts';
 
 const isDelayed = ({ query }: Asked): boolean => query?.['org.matrix.msc4140.delay'] !== undefined;
 const actions = (asked: readonly Asked[]): string[] =>
@@ -36,7 +37,7 @@ test('the last will comes first, is put off every few seconds, and is cancelled 
     await settle();
   }
   assert.deepEqual(actions(homeserver.asked).slice(2), ['d1 restart', 'd1 restart', 'd1 restart']);
-  await own.leave();
+  await own.leave(new FakeRoom());
   assert.deepEqual(actions(homeserver.asked).slice(5), ['leave', 'd1 cancel']);
   clock.advance(10 * RESTART_MS);
   await settle();
@@ -84,7 +85,7 @@ test('without delayed events we join all the same; a delay that is too long is m
   await own.join(transports);
   assert.deepEqual(actions(homeserver.asked), [`schedule ${DELAY_MS}`, 'join']);
   assert.equal(own.will.supported, false);
-  await own.leave();
+  await own.leave(new FakeRoom());
 
   const will = new LastWill({ homeserver, clock, room: '!r:x', type: 't', stateKey: 'k', content: {}, lost: () => undefined });
   homeserver.asked.length = 0;
@@ -105,7 +106,7 @@ test('an answer without a delay id means that the leave was sent at once: the jo
 test('it is renewed before it runs out, with the same beginning', async () => {
   const { homeserver, clock, own } = setUp();
   await own.join(transports);
-  own.seen({ eventId: '$mine', isOurs: true, sentAt: 7 });
+  own.seen({ eventId: '$mine', isOurs: true, sentAt: 7 }, new FakeRoom());
   homeserver.asked.length = 0;
   clock.advance(EXPIRES_MS - 5000);
   await settle();
@@ -114,19 +115,78 @@ test('it is renewed before it runs out, with the same beginning', async () => {
   assert.equal(renewal?.body?.['expires'], 2 * EXPIRES_MS);
 });
 
-test('whoever removes our event only makes us say it again', async () => {
+test('whoever removes our event, or writes over it, only makes us say it again', async () => {
+  for (const isGone of [true, false]) {
+    const { homeserver, clock, own } = setUp();
+    const room = new FakeRoom();
+    if (!isGone) room.change(own.stateKey, '@mod:x');
+    await own.join(transports);
+    own.seen({ eventId: '$mine', isOurs: true, sentAt: 7 }, new FakeRoom());
+    homeserver.asked.length = 0;
+    // Written over, it still counts here, and yet must be said again.
+    const seen = isGone ? null : { eventId: '$mine', isOurs: true, sentAt: 7 };
+    own.seen(seen, room);
+    await settle();
+    assert.deepEqual(actions(homeserver.asked), [], 'the room may only be behind');
+    own.seen(seen, room);
+    clock.advance(3000);
+    await settle();
+    assert.deepEqual(actions(homeserver.asked), ['join'], 'once, though nothing else happened');
+  }
+});
+
+test('what the room has back in time is not said again', async () => {
   const { homeserver, clock, own } = setUp();
   await own.join(transports);
-  own.seen({ eventId: '$mine', isOurs: true, sentAt: 7 });
+  const back = { eventId: '$mine', isOurs: true, sentAt: 7 };
+  own.seen(back, new FakeRoom());
   homeserver.asked.length = 0;
-  own.seen(null);
+  own.seen(null, new FakeRoom());
+  clock.advance(2900);
+  own.seen(back, new FakeRoom());
+  clock.advance(1000);
   await settle();
-  assert.deepEqual(actions(homeserver.asked), [], 'the room may only be behind');
-  clock.advance(4000);
-  own.seen(null);
-  own.seen(null);
+  assert.deepEqual(actions(homeserver.asked), []);
+});
+
+test('written over just as we left: the leave is said again, now and then, and not for ever', async () => {
+  const { homeserver, clock, own } = setUp();
+  const room = new FakeRoom();
+  await own.join(transports);
+  await own.leave(room);
+  homeserver.asked.length = 0;
+  room.change(own.stateKey, homeserver.user);
   await settle();
-  assert.deepEqual(actions(homeserver.asked), ['join'], 'once');
+  assert.deepEqual(actions(homeserver.asked), [], 'our own leave is no such thing');
+  room.change(own.stateKey, '@mod:x');
+  room.change(own.stateKey, '@mod:x');
+  await settle();
+  assert.deepEqual(actions(homeserver.asked), ['leave']);
+  clock.advance(AGAIN_MS);
+  await settle();
+  assert.deepEqual(actions(homeserver.asked), ['leave', 'leave'], 'it still stands there');
+  room.change(own.stateKey, homeserver.user);
+  clock.advance(AGAIN_MS);
+  await settle();
+  assert.equal(homeserver.asked.length, 2, 'ours is back');
+  for (let i = 0; i < 20; i++) {
+    room.change(own.stateKey, '@mod:x');
+    clock.advance(AGAIN_MS / 2);
+    await settle();
+  }
+  assert.equal(homeserver.asked.length, AGAIN_MAX);
+});
+
+test('who joins again is not made to leave by the call before', async () => {
+  const { homeserver, own } = setUp();
+  const room = new FakeRoom();
+  await own.join(transports);
+  await own.leave(room);
+  own.forget();
+  homeserver.asked.length = 0;
+  room.change(own.stateKey, '@mod:x');
+  await settle();
+  assert.deepEqual(homeserver.asked, []);
 });
 
 class FakeCall extends Emitter<Pick<CallEvents, 'state' | 'delegated'>> {
@@ -169,7 +229,7 @@ test('the focus restarts a second, long leave; ours ends only once it has agreed
   await settle();
   assert.deepEqual(actions(homeserver.asked), ['d1 restart', 'd1 cancel']);
   assert.equal(own.will.delayId, 'd3');
-  await own.leave();
+  await own.leave(new FakeRoom());
   assert.deepEqual(actions(homeserver.asked).slice(2), ['leave', 'd3 cancel']);
 });
 

@@ -1,14 +1,16 @@
 // What Matrix knows about the people on the tiles: whether they are verified, how they are reached, hands and reactions.
 
-import { create, icon, setIcon } from '../../page/dom.ts';
+import { create, icon } from '../../page/dom.ts';
 import type { Grid } from '../../page/grid.ts';
-import { keyOf } from '../membership.ts';
+import type { Trust } from '../homeserver.ts';
+import { keyOf, type Membership } from '../membership.ts';
 import type { MatrixCall } from '../matrix-call.ts';
 import { REACTION_MS, type Reaction } from '../reactions.ts';
 import type { RoomSession } from '../room-session.ts';
-import { TRUST } from './words.ts';
+import { shield } from './shield.ts';
 
-export function decorate(grid: Grid, call: MatrixCall, session: RoomSession): void {
+/** `verify`: asks the owner of a device that is not verified. */
+export function decorate(grid: Grid, call: MatrixCall, session: RoomSession, verify: (member: Membership) => void): void {
   const render = (): void => {
     const { homeserver } = session.options;
     for (const member of session.members) {
@@ -25,7 +27,7 @@ export function decorate(grid: Grid, call: MatrixCall, session: RoomSession): vo
       tile.classList.toggle('unreachable', reach?.by === 'nothing');
       tile.classList.toggle('waiting', call.participants.get(id)?.tracks.size === 0);
       setWay(tile, member === null ? 'Unknown: no member of this call' : reach?.by === 'nothing' ? reach.why : '');
-      setTrust(tile, member && session.trustOf(member));
+      setTrust(tile, member && session.trustOf(member), () => (member ? verify(member) : undefined));
     }
   };
   session.on('changed', render);
@@ -48,20 +50,11 @@ function setWay(tile: HTMLElement, text: string): void {
   tile.append(create('p', { class: 'way', title: text }, icon('unreachable'), create('span', {}, text)));
 }
 
-function setTrust(tile: HTMLElement, trust: keyof typeof TRUST | null): void {
-  const label = tile.querySelector('.label');
-  let badge = tile.querySelector<HTMLElement>('.trust');
-  if (trust === null || !label) return void badge?.remove();
-  if (!badge) {
-    badge = create('span', { class: 'trust', role: 'img' }, icon('shield'));
-    label.append(badge);
-  }
-  if (badge.dataset['trust'] === trust) return;
-  const { icon: name, text } = TRUST[trust];
-  badge.dataset['trust'] = trust;
-  badge.title = text;
-  badge.setAttribute('aria-label', text);
-  setIcon(badge, name);
+function setTrust(tile: HTMLElement, trust: Trust | null, verify: () => void): void {
+  const badge = tile.querySelector<HTMLElement>('.trust');
+  if (trust !== null && badge?.dataset['trust'] === trust) return;
+  badge?.remove();
+  if (trust !== null) tile.querySelector('.label')?.append(shield(trust, verify));
 }
 
 function react(grid: Grid, session: RoomSession, { member, emoji }: Reaction): void {

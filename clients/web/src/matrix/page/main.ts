@@ -17,11 +17,15 @@ import { Grid } from '../../page/grid.ts';
 import { parseRoute } from '../../page/route.ts';
 import { StatsPanel } from '../../page/stats-panel.ts';
 import { useKeySource } from '../../page/words.ts';
+import type { Remembered } from '../remembered.ts';
 import { decorate } from './decorate.ts';
 import { gestures } from './gestures.ts';
 import { matrixLobby } from './lobby.ts';
+import { holdDevice } from './one-tab.ts';
 import { People } from './people.ts';
+import { isPageGoing, memory, remember } from './reload.ts';
 import { outgoing } from './ring.ts';
+import { Verifying } from './verify.ts';
 import { matrixProblem } from './words.ts';
 
 declare global {
@@ -37,6 +41,14 @@ declare const WASM_FILE: string;
 
 /** Without a click nobody should wait for a person who does not see the browser's question. */
 const DEVICES_MS = 6000;
+
+/** How somebody comes to the page. */
+interface Arrival {
+  readonly route: MatrixRoute;
+  readonly media: Media;
+  /** The call that a reload ended. */
+  readonly before: Remembered | null;
+}
 
 /** Media options stand in the query, as on the plain page. */
 interface Media {
@@ -57,11 +69,20 @@ async function start(): Promise<void> {
   const devices = new Devices(video);
   followDeviceChoice(devices);
   const media: Media = { codec, simulcast, devices };
-  if (route.login && route.room !== null) await enter(route.login, route.room, route, media);
-  else askLogin(route, media);
+  const before = memory.take();
+  if (route.login && route.room !== null) await enter(route.login, route.room, { route, media, before: null });
+  else if (before && !route.login && (await holdDevice(before.user, before.device))) await comeBack(before, { route, media, before });
+  else askLogin({ route, media, before: null });
 }
 
-function askLogin(route: MatrixRoute, media: Media, problem = ''): void {
+/** The page was reloaded in a call: into it again, on the same device. */
+async function comeBack(before: Remembered, arrival: Arrival): Promise<void> {
+  const { room, mesh, delegate } = before;
+  await enter({ ...before, password: null, crossSign: false }, room, { ...arrival, route: { ...arrival.route, room, join: true, mesh, delegate } });
+}
+
+function askLogin(arrival: Arrival, problem = ''): void {
+  const { route } = arrival;
   show('matrix-login');
   const field = (id: string): HTMLInputElement => byId<HTMLInputElement>(`matrix-${id}`);
   field('homeserver').value ||= route.login?.homeserver ?? '';
@@ -75,47 +96,62 @@ function askLogin(route: MatrixRoute, media: Media, problem = ''): void {
     const words = new URLSearchParams({ homeserver: field('homeserver').value, user: field('user').value, password: field('password').value, room: field('room').value });
     field('password').value = '';
     const typed = parseMatrixRoute(words.toString());
-    if (typed.login && typed.room !== null) void enter(typed.login, typed.room, { ...route, room: typed.room }, media);
+    if (typed.login && typed.room !== null) void enter(typed.login, typed.room, { ...arrival, before: null, route: { ...route, room: typed.room } });
   };
 }
 
-async function enter(login: Login, roomName: string, route: MatrixRoute, media: Media): Promise<void> {
+async function enter(login: Login, roomName: string, arrival: Arrival): Promise<void> {
   show('matrix-wait');
   try {
     const sdk = await Sdk.start(login, WASM_FILE);
+    if (!arrival.before) void holdDevice(sdk.user, sdk.device);
     byId('matrix-wait-text').textContent = 'Looking into the room…';
     const room = await sdk.room(roomName);
     document.title = `${room.name} – call`;
-    await visit({ sdk, room, route, media, homeserver: login.homeserver }, route.join);
+    await visit({ ...arrival, sdk, room }, arrival.route.join);
   } catch (error) {
     console.warn('could not enter', error);
-    askLogin(route, media, matrixProblem(error));
+    askLogin({ ...arrival, before: null }, matrixProblem(error));
   }
 }
 
 /** All that outlives a call. */
-interface Visit {
+interface Visit extends Arrival {
   readonly sdk: Sdk;
   readonly room: Room;
-  readonly route: MatrixRoute;
-  readonly media: Media;
-  readonly homeserver: string;
 }
 
 async function visit(visitor: Visit, joinAtOnce: boolean): Promise<void> {
-  const { sdk, room, route, media, homeserver } = visitor;
+  const { sdk, room, route, media, before } = visitor;
+  const { homeserver } = sdk.credentials;
   const transports = await discover({ homeserver: sdk, wellKnown: () => fetchWellKnown([`https://${sdk.serverName}`, homeserver]), configured: [] });
-  const session = new RoomSession({ homeserver: sdk, room, slot: DEFAULT_SLOT, clock: realClock, wallClock: () => Date.now(), trust: (user, device) => sdk.trust(user, device) });
-  if (joinAtOnce) await Promise.race([media.devices.openBoth(), new Promise((resolve) => setTimeout(resolve, DEVICES_MS))]);
+  const session = new RoomSession({ homeserver: sdk, room, slot: DEFAULT_SLOT, clock: realClock, wallClock: () => Date.now(), trust: (user, device) => sdk.trust(user, device), onTrust: (listener) => sdk.onTrust(listener) });
+  if (before) await Promise.race([media.devices.openThese(before), timeout()]);
+  else if (joinAtOnce) await Promise.race([media.devices.openBoth(), timeout()]);
   else await matrixLobby(session, media.devices);
   const { codec, simulcast } = media;
   const { mesh, delegate } = route;
-  const call = new MatrixCall({ session, roomVersion: room.version, transports, worker: () => new Worker(WORKER_FILE), codec, simulcast, mesh, delegate, intent: 'video' });
+  memory.keep({ ...sdk.credentials, room: room.id, mesh, delegate, microphone: true, camera: true, delayId: before?.delayId ?? null });
+  const call = new MatrixCall({
+    session,
+    roomVersion: room.version,
+    transports,
+    worker: () => new Worker(WORKER_FILE),
+    codec,
+    simulcast,
+    mesh,
+    delegate,
+    intent: 'video',
+    willChanged: (delayId) => (delayId === null ? undefined : memory.update({ delayId })),
+    formerWill: before?.delayId ?? null,
+  });
   inCall(call, session, visitor);
 }
 
+const timeout = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, DEVICES_MS));
+
 function inCall(call: MatrixCall, session: RoomSession, visitor: Visit): void {
-  const { devices } = visitor.media;
+  const { sdk, media: { devices } } = visitor;
   const { room, homeserver } = session.options;
   window.sfuMatrixCall = call;
   show('call');
@@ -128,19 +164,27 @@ function inCall(call: MatrixCall, session: RoomSession, visitor: Visit): void {
   grid.setSelf(devices.track('camera'));
   stops.push(devices.on('changed', ({ device, track }) => (device === 'camera' ? grid.setSelf(track) : undefined)));
   around(call, { grid, panel, devices });
-  decorate(grid, call, session);
+  const verifying = new Verifying(sdk, session);
+  stops.push(() => verifying.close());
+  decorate(grid, call, session, (member) => verifying.begin(member));
   gestures(call, session);
-  new People(session, call);
+  new People(session, call, (member) => verifying.begin(member));
   const direct = (): void => void (byId('direct').hidden = !call.direct);
   call.on('reach', direct);
+  stops.push(remember(call));
   call.on('ended', ({ error }) => {
     panel.close();
     controls.close();
     for (const stop of stops) stop();
     session.close();
+    if (isPageGoing()) return;
+    memory.forget();
     ended(error);
     // The login is not in the address any more, so that the page must not be loaded again for this.
-    byId('again').onclick = () => void visit(visitor, false).catch((problem: unknown) => askLogin(visitor.route, visitor.media, matrixProblem(problem)));
+    byId('again').onclick = () => {
+      call.forget();
+      void visit({ ...visitor, before: null }, false).catch((problem: unknown) => askLogin({ ...visitor, before: null }, matrixProblem(problem)));
+    };
   });
   call.join().catch(() => undefined);
 }

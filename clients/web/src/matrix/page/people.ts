@@ -5,17 +5,21 @@ import { hue, initials } from '../../page/tile.ts';
 import { keyOf, type Membership } from '../membership.ts';
 import type { MatrixCall } from '../matrix-call.ts';
 import type { RoomSession } from '../room-session.ts';
-import { historyWord, TRUST } from './words.ts';
+import { shield } from './shield.ts';
+import { historyText } from './words.ts';
 
 const LINES_SHOWN = 30;
 
 export class People {
   readonly #session: RoomSession;
   readonly #call: MatrixCall;
+  readonly #verify: (member: Membership) => void;
   readonly #panel = byId('people');
   readonly #button = byId('toggle-people');
 
-  constructor(session: RoomSession, call: MatrixCall) {
+  /** `verify`: asks the owner of a device that is not verified. */
+  constructor(session: RoomSession, call: MatrixCall, verify: (member: Membership) => void) {
+    this.#verify = verify;
     this.#session = session;
     this.#call = call;
     this.#button.title = 'People';
@@ -36,12 +40,13 @@ export class People {
     count.textContent = String(members.length);
     if (this.#panel.hidden) return;
     byId('people-list').replaceChildren(...members.map((member) => this.#row(member)));
-    const lines = this.#session.history.lines.slice(-LINES_SHOWN).reverse();
+    const { history, options } = this.#session;
+    const items = history.items(options.wallClock()).slice(-LINES_SHOWN).reverse();
     byId('history').replaceChildren(
-      ...lines.map((line) => {
-        const time = new Date(line.at);
+      ...items.map((item) => {
+        const time = new Date(item.at);
         const clock = create('time', { datetime: time.toISOString() }, time.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' }));
-        return create('li', { class: line.kind }, clock, create('span', {}, `${this.#name(line.user)} ${historyWord(line)}`));
+        return create('li', { class: item.kind }, clock, create('span', {}, historyText(item, (user) => this.#name(user))));
       }),
     );
   }
@@ -57,12 +62,7 @@ export class People {
     const marks = create('span', { class: 'marks' });
     if (this.#session.reactions.hand(member) !== null) marks.append(mark('hand', 'Hand raised'));
     if (reach?.by === 'nothing') marks.append(mark('unreachable', 'Cannot be reached from here'));
-    if (!isOwn) {
-      const { icon: shield, text } = TRUST[this.#session.trustOf(member)];
-      const badge = mark(shield, text);
-      badge.dataset['trust'] = this.#session.trustOf(member);
-      marks.append(badge);
-    }
+    if (!isOwn) marks.append(shield(this.#session.trustOf(member), () => this.#verify(member)));
     return create('li', { 'data-member': member.user }, avatar, create('span', { class: 'who' }, create('span', {}, isOwn ? `${name} (you)` : name), second), marks);
   }
 

@@ -34,21 +34,16 @@ export function incoming(session: RoomSession, accept: () => void): () => void {
   };
 }
 
-const POLL_MS = 1_000;
-
 export function outgoing(session: RoomSession, call: MatrixCall): () => void {
   const line = byId('outgoing');
   const render = (): void => {
-    const text = call.others().length > 0 ? '' : outgoingWord(session.outgoing(session.others()));
+    const text = call.others().length > 0 ? '' : outgoingWord(session.outgoing);
     line.hidden = text === '';
     if (line.textContent !== text) line.textContent = text;
   };
-  // It runs out by itself, without an event.
-  const timer = setInterval(render, POLL_MS);
   const stop = session.on('changed', render);
   render();
   return () => {
-    clearInterval(timer);
     stop();
     line.hidden = true;
   };

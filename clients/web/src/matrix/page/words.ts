@@ -1,8 +1,9 @@
 // What the Matrix page says to a person.
 
-import type { HistoryLine } from '../history.ts';
+import type { HistoryItem } from '../history.ts';
 import { HomeserverError, type Trust } from '../homeserver.ts';
-import type { OutgoingState } from '../ringing.ts';
+import type { OutgoingState } from '../room-session.ts';
+import type { VerificationStep } from '../verification.ts';
 
 export const TRUST: Record<Trust, { readonly icon: string; readonly text: string }> = {
   verified: { icon: 'shield', text: 'Verified: you have verified this person, and this device is theirs' },
@@ -11,12 +12,47 @@ export const TRUST: Record<Trust, { readonly icon: string; readonly text: string
   unknown: { icon: 'shield-off', text: 'The homeserver does not know this device' },
 };
 
-export function historyWord(line: HistoryLine): string {
-  return { joined: 'joined', left: 'left', lost: 'lost the connection' }[line.kind];
+/** What a shield does when it is pressed. */
+export const VERIFY = 'Click to verify';
+
+export function verificationWords(step: VerificationStep, name: string): { readonly title: string; readonly text: string } {
+  switch (step.is) {
+    case 'asked':
+      return { title: `Asking ${name}`, text: 'Both of you will see the same seven emojis, if nobody is between you.' };
+    case 'asks':
+      return { title: `${name} wants to verify you`, text: 'You will both see emojis. Compare them by voice in this call.' };
+    case 'preparing':
+      return { title: `Verifying ${name}`, text: 'The two devices agree on what to show.' };
+    case 'compare':
+      return { title: 'Do you both see these?', text: `Read them to ${name}. They must be the same, in the same order.` };
+    case 'waiting':
+      return { title: 'They match for you', text: `${name} has yet to say the same.` };
+    case 'done':
+      return { title: `${name} is verified`, text: 'From now on the shield says so, in each of your calls.' };
+    case 'failed':
+      return FAILED[step.why];
+  }
+}
+
+const FAILED = {
+  mismatch: { title: 'The emojis differ', text: 'Somebody may be between you. Nothing was verified: do not trust this device with secrets.' },
+  cancelled: { title: 'Not verified', text: 'One of you stopped it. You can try again.' },
+  timeout: { title: 'Not verified', text: 'It took too long. You can try again.' },
+  error: { title: 'Not verified', text: 'The two devices did not understand each other. You can try again.' },
+} as const;
+
+const HISTORY = { started: 'started a call', joined: 'joined', left: 'left', lost: 'lost the connection', removed: 'was removed from the call' } as const;
+
+/** What stands in a line of the history; `nameOf` a user. */
+export function historyText(item: HistoryItem, nameOf: (user: string) => string): string {
+  if (item.kind !== 'ended') return `${nameOf(item.user)} ${HISTORY[item.kind]}`;
+  const minutes = Math.round(item.durationMs / 60_000);
+  const time = minutes < 1 ? 'less than a minute' : minutes === 1 ? 'a minute' : minutes < 120 ? `${minutes} minutes` : `${Math.round(minutes / 60)} hours`;
+  return `The call ended after ${time}, with ${item.most === 1 ? 'one person' : `${item.most} people at most`}`;
 }
 
 export function outgoingWord(state: OutgoingState): string {
-  return { none: '', ringing: 'Ringing…', answered: '', declined: 'Declined', unanswered: 'No answer' }[state];
+  return { none: '', ringing: 'Ringing…', accepted: '', declined: 'Declined', timed_out: 'No answer' }[state];
 }
 
 /** Why signing in, or getting into the room, did not work. */
