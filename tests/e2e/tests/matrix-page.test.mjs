@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { launchChromium } from '../lib/chromium.mjs';
 import { allSeeAll, flowing, sees } from '../lib/expect.mjs';
 import { matrixLink } from '../lib/matrix/link.mjs';
-import { inCall, joinCall, leavesSeenBy, membersAre, membersSeenBy } from '../lib/matrix/person.mjs';
+import { inCall, joinCall, leavesSeenBy, MEMBER, membersAre, membersSeenBy } from '../lib/matrix/person.mjs';
 import { startRig } from '../lib/matrix/rig.mjs';
 import { need } from '../lib/need.mjs';
 import { openParticipant, SMALL } from '../lib/participant.mjs';
@@ -128,4 +128,26 @@ test('who leaves takes the login with him', { skip, timeout: 60_000 }, async () 
   await alice.page.reload({ waitUntil: 'domcontentloaded' });
   await until('it asks for a login', () => alice.shown('#matrix-login'));
   await membersAre(users[1], room, [users[1]]);
+});
+
+test('a login whose keys are in another browser is not used', { skip, timeout: 60_000 }, async (t) => {
+  const stored = await bob.evaluate(() => sessionStorage.getItem('rust-sfu.matrix'));
+  const other = await openParticipant(chrome, 'somebody', { init: (text) => sessionStorage.setItem('rust-sfu.matrix', text), initArgument: stored });
+  t.after(() => other.close());
+  await other.goto(new URL('/matrix', rig.focus.origin).href);
+  await until('it says why', () => other.shown('#matrix-login-problem'), { deadlineMs: 20_000 });
+  assert.match(await other.text('#matrix-login-problem'), /another browser/);
+  assert.equal(await bob.state(), 'joined');
+});
+
+test('who is written over while leaving has left', { skip, timeout: 60_000 }, async (t) => {
+  const [key] = await keysOf(users[1]);
+  assert.ok(key);
+  const standing = async () => (await users[0].allState(room)).find(({ type, state_key }) => type === MEMBER && state_key === key);
+  await bob.click('#leave');
+  await until('the leave is there', async () => (await standing()).sender === users[1].id && !(await standing()).content.application);
+  await users[0].setState(room, MEMBER, key, { application: 'm.call' });
+  const from = Date.now();
+  await until('his own word stands again', async () => (await standing()).sender === users[1].id, { deadlineMs: 15_000 });
+  t.diagnostic(`said again ${Date.now() - from} ms later`);
 });

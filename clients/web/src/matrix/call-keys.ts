@@ -23,6 +23,7 @@ export class CallKeys {
   readonly #box: KeyBox;
   readonly #asker: KeyAsker;
   readonly #stop: () => void;
+  #isClosed = false;
 
   constructor(options: CallKeysOptions) {
     this.#options = options;
@@ -38,7 +39,9 @@ export class CallKeys {
   async setMembers(others: readonly Membership[]): Promise<void> {
     // One whose device nobody names can be told nothing, and tells us nothing.
     const known = others.filter(({ deviceFrom }) => deviceFrom !== 'nothing');
-    this.#box.setMembers(await Promise.all(known.map(async ({ user, device, memberId }) => ({ user, device, memberId, identity: await participantIdentity(user, memberId) }))));
+    const owners = await Promise.all(known.map(async ({ user, device, memberId }) => ({ user, device, memberId, identity: await participantIdentity(user, memberId) })));
+    if (this.#isClosed) return;
+    this.#box.setMembers(owners);
     this.#ring.setMembers(known);
     this.#asker.setMembers(known);
   }
@@ -49,6 +52,7 @@ export class CallKeys {
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#stop();
     this.#ring.close();
     this.#asker.close();

@@ -87,6 +87,13 @@ export function stateKey(roomVersion: string, user: string, device: string, slot
   return `${owned ? '' : '_'}${user}_${device}_${application}${id === ROOM ? '' : id}`;
 }
 
+/** Which readers an event is written for. */
+export type Profile =
+  /** All clients of today: nobody's takes it for a leave, and those that know `rust_sfu` find it in the side key. */
+  | 'interop'
+  /** Only those that know `rust_sfu`. Others show the member as having left. */
+  | 'pure';
+
 export interface Join {
   readonly device: string;
   readonly memberId: string;
@@ -95,11 +102,17 @@ export interface Join {
   readonly intent: string;
   readonly createdAt: number | null;
   readonly expiresMs: number;
+  readonly profile: Profile;
 }
 
-/** The interop profile: nobody's client takes it for a leave, and those that know `rust_sfu` find it in the side key. */
 export function joinContent(join: Join): Json {
   const [application, id] = join.slot.split('#');
+  const transports = join.transports.map(({ json }) => json);
+  const canSubscribe = [...new Set(join.transports.map(kindName))];
+  const ways =
+    join.profile === 'pure'
+      ? { focus_active: { type: 'rust_sfu', focus_selection: 'multi_sfu' }, foci_preferred: transports }
+      : { focus_active: { type: 'livekit', focus_selection: 'multi_sfu' }, foci_preferred: [], [TRANSPORTS_KEY]: transports, [CAN_SUBSCRIBE_KEY]: canSubscribe };
   return {
     application,
     call_id: id === ROOM ? '' : id,
@@ -109,9 +122,6 @@ export function joinContent(join: Join): Json {
     expires: join.expiresMs,
     ...(join.createdAt === null ? {} : { created_ts: join.createdAt }),
     'm.call.intent': join.intent,
-    focus_active: { type: 'livekit', focus_selection: 'multi_sfu' },
-    foci_preferred: [],
-    [TRANSPORTS_KEY]: join.transports.map(({ json }) => json),
-    [CAN_SUBSCRIBE_KEY]: [...new Set(join.transports.map(kindName))],
+    ...ways,
   };
 }

@@ -1,6 +1,8 @@
 // What the address of the page says. It all stands in the fragment, which browsers never send to a server, and which is
 // taken out of the address bar at once: it holds a login.
 
+import type { Profile } from './legacy-member.ts';
+
 export interface Login {
   readonly homeserver: string;
   readonly user: string;
@@ -19,6 +21,8 @@ export interface MatrixRoute {
   readonly mesh: boolean;
   /** Let the focus restart the last will. */
   readonly delegate: boolean;
+  /** Written only for those that know `rust_sfu`. */
+  readonly profile: Profile;
 }
 
 export function parseMatrixRoute(fragment: string): MatrixRoute {
@@ -34,6 +38,7 @@ export function parseMatrixRoute(fragment: string): MatrixRoute {
     join: word('join') === '1',
     mesh: word('mesh') === '1',
     delegate: word('delegate') === '1',
+    profile: word('profile') === 'pure' ? 'pure' : 'interop',
   };
 }
 

@@ -1,8 +1,8 @@
 // A call in a Matrix room, as a page sees it: one call, whatever the ways it goes over. Memberships say who is there and
-// where, Olm brings the keys, and a `Call` for each focus (or a direct connection) brings the media.
+// where, Olm brings the keys, connections bring the media.
 
 import type { CallEvents, CallState } from '../call.ts';
-import type { CallView, PublishView } from '../call-view.ts';
+import type { CallView } from '../call-view.ts';
 import type { Counters } from '../e2ee/link.ts';
 import { canEncrypt } from '../e2ee/link.ts';
 import { MemberKeysClient } from '../e2ee/member-client.ts';
@@ -16,19 +16,15 @@ import type { Reading } from '../stats.ts';
 import type { Wish } from '../subscriptions.ts';
 import type { Source } from '../wire.ts';
 import { CallKeys } from './call-keys.ts';
-import { CourseKeeper, type Course } from './course.ts';
+import { Connections } from './connections.ts';
 import { Directory } from './directory.ts';
-import { Foci } from './foci.ts';
 import { encodeBase64 } from './identity.ts';
+import type { Profile } from './legacy-member.ts';
 import { keyOf, type Membership } from './membership.ts';
-import { Merge } from './merge.ts';
-import { Mesh } from './mesh.ts';
-import { MeshPeer } from './mesh-peer.ts';
 import { OwnMember } from './own-member.ts';
-import { plays } from './plays.ts';
 import type { RoomSession } from './room-session.ts';
-import { isSameFocus, type RustSfu, type Transport } from './transport.ts';
-import { reach, type Reach } from './ways.ts';
+import type { Transport } from './transport.ts';
+import type { Reach } from './ways.ts';
 
 export interface MatrixCallOptions {
   readonly session: RoomSession;
@@ -43,6 +39,8 @@ export interface MatrixCallOptions {
   /** Whether our focus shall restart the last will for us. */
   readonly delegate: boolean;
   readonly intent: string;
+  /** For whom our member event is written. */
+  readonly profile: Profile;
   /** The delayed leave that the homeserver holds for us now: whoever comes back without this object has it to cancel. */
   readonly willChanged?: (delayId: string | null) => void;
   /** Of the page before this one: it is cancelled once there is a new one. */
@@ -55,22 +53,18 @@ export interface MatrixCallEvents extends CallEvents {
 }
 
 const MEMBER_ID_BYTES = 12;
-const FORWARDED = ['participant-joined', 'participant-updated', 'participant-left', 'track-added', 'track-changed', 'track-removed', 'media', 'media-ended', 'paused', 'speakers', 'encryption', 'warning'] as const;
+const FORWARDED = ['participant-joined', 'participant-updated', 'participant-left', 'track-added', 'track-changed', 'track-removed', 'media', 'media-ended', 'paused', 'speakers', 'encryption', 'quality', 'warning', 'reach'] as const;
 
 export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
   readonly #options: MatrixCallOptions;
   readonly #session: RoomSession;
   readonly #memberId = randomId();
   readonly #own: OwnMember;
-  readonly #merge: Merge;
   readonly #publications = new Publications();
   readonly #encryption: MemberKeysClient;
   readonly #keys: CallKeys;
-  readonly #foci: Foci;
-  readonly #mesh: Mesh | null;
-  readonly #course: CourseKeeper;
   readonly #directory: Directory;
-  readonly #reach = new Map<string, Reach>();
+  readonly #connections: Connections;
   readonly #stops: (() => void)[] = [];
   #state: CallState = 'idle';
   #updating: Promise<void> = Promise.resolve();
@@ -78,18 +72,16 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
 
   constructor(options: MatrixCallOptions) {
     super();
-    const { session, roomVersion, intent, worker, codec, simulcast, iceServers, mesh } = options;
+    const { session, roomVersion, intent, profile, worker, delegate } = options;
     const { homeserver, room, slot, clock, wallClock } = session.options;
+    const common = { memberId: this.#memberId, session: session.options };
     this.#options = options;
     this.#session = session;
-    this.#own = new OwnMember({ homeserver, clock, room: room.id, roomVersion, slot, memberId: this.#memberId, intent, wallClock, willChanged: (delayId) => options.willChanged?.(delayId) });
+    this.#own = new OwnMember({ homeserver, clock, room: room.id, roomVersion, slot, memberId: this.#memberId, intent, profile, wallClock, willChanged: (delayId) => options.willChanged?.(delayId) });
     this.#directory = new Directory(clock, () => this.#update());
-    this.#merge = new Merge((participant) => this.#resolve(participant), plays);
     this.#encryption = new MemberKeysClient(worker());
-    this.#keys = new CallKeys({ session: session.options, memberId: this.#memberId, worker: this.#encryption, failed: (message) => this.emit('warning', { message }) });
-    this.#foci = new Foci({ session: session.options, memberId: this.#memberId, encryption: this.#encryption, publications: this.#publications, codec, simulcast, will: options.delegate ? this.#own.will : null, ...(iceServers ? { iceServers } : {}) });
-    this.#course = new CourseKeeper({ clock, wallClock, mesh, again: () => this.#update() });
-    this.#mesh = mesh ? this.#newMesh() : null;
+    this.#keys = new CallKeys({ ...common, worker: this.#encryption, failed: (message) => this.emit('warning', { message }) });
+    this.#connections = new Connections({ ...options, ...common, directory: this.#directory, encryption: this.#encryption, publications: this.#publications, will: delegate ? this.#own.will : null, newSession: randomId });
   }
 
   // --- as a page sees it
@@ -99,11 +91,11 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
   }
 
   get participantId(): string | null {
-    return this.#foci.own?.call.participantId ?? null;
+    return this.#connections.ownFocus?.call.participantId ?? null;
   }
 
   get participants(): ReadonlyMap<string, RemoteParticipant> {
-    return this.#merge.participants;
+    return this.#connections.participants;
   }
 
   get encrypting(): boolean {
@@ -121,12 +113,12 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
 
   /** Whether media go from browser to browser now. */
   get direct(): boolean {
-    return this.#mesh?.connected ?? false;
+    return this.#connections.direct;
   }
 
   /** How a participant of ours is reached; `null`: it is nobody whom we know. */
   reachOf(id: string): Reach | null {
-    return this.#reach.get(id) ?? null;
+    return this.#connections.reachOf(id);
   }
 
   memberOf(id: string): Membership | null {
@@ -178,12 +170,12 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
 
   publish(source: Source, track: MediaStreamTrack | null, muted = false): void {
     this.#publications.publish(source, track, muted);
-    for (const target of this.#targets()) target.publish(source, track, muted);
+    for (const target of this.#connections.targets()) target.publish(source, track, muted);
   }
 
   unpublish(source: Source): void {
     this.#publications.unpublish(source);
-    for (const target of this.#targets()) target.unpublish(source);
+    for (const target of this.#connections.targets()) target.unpublish(source);
   }
 
   publication(source: Source): Readonly<Publication> | undefined {
@@ -192,30 +184,24 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
 
   async replaceTrack(source: Source, track: MediaStreamTrack | null): Promise<void> {
     this.#publications.replaceTrack(source, track);
-    await Promise.all(this.#targets().map((target) => target.replaceTrack(source, track)));
+    await Promise.all(this.#connections.targets().map((target) => target.replaceTrack(source, track)));
   }
 
   setMuted(source: Source, muted: boolean): void {
     if (!this.#publications.setMuted(source, muted)) return;
-    for (const target of this.#targets()) target.setMuted(source, muted);
+    for (const target of this.#connections.targets()) target.setMuted(source, muted);
   }
 
   want(track: string, wish: Wish | null): void {
-    this.#merge.want(track, wish);
+    this.#connections.want(track, wish);
   }
 
   async stats(): Promise<(Reading & { readonly frames: Counters }) | null> {
-    const focus = this.#foci.own ?? this.#foci.first;
-    const reading = await focus?.call.stats();
+    const reading = await this.#connections.anyFocus?.call.stats();
     return reading ? { ...reading, frames: this.#counters } : null;
   }
 
-  #targets(): PublishView[] {
-    const focus = this.#foci.own;
-    return [...(focus ? [focus.call] : []), ...(this.#mesh?.peer ? [this.#mesh.peer] : [])];
-  }
-
-  // --- ways
+  // --- what comes in
 
   #ownTransports(): Transport[] {
     const mesh: Transport[] = this.#options.mesh ? [{ kind: 'full_mesh', json: { type: 'full_mesh' } }] : [];
@@ -223,54 +209,16 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
   }
 
   #listen(): void {
-    for (const type of FORWARDED) this.#merge.on(type, (event) => this.emit(type, event as never));
-    this.#merge.on('encryption', ({ participant }) => {
-      this.#checkLacking(participant);
-      this.#checkChangedOver();
-    });
-    this.#merge.on('track-removed', ({ participant: { id } }) => this.#checkLacking(id));
-    this.#merge.on('changed-over', () => this.#checkChangedOver());
+    const connections = this.#connections;
+    for (const type of FORWARDED) connections.on(type, (event) => this.emit(type, event as never));
+    connections.on('encryption', ({ participant }) => this.#checkLacking(participant));
+    connections.on('track-removed', ({ participant: { id } }) => this.#checkLacking(id));
+    connections.on('state', () => this.#refreshState());
+    connections.on('again', () => this.#update());
+    connections.on('left-focus', () => (this.#state === 'ended' ? undefined : void this.#own.will.takeBack()));
+    connections.on('failed', (error) => this.#end(error));
     this.#encryption.on('counters', (counters) => (this.#counters = counters));
-    this.#stops.push(this.#session.options.homeserver.onToDevice((message) => this.#mesh?.handle(message)));
-    this.#foci.on('opened', ({ name, call, isOwn }) => {
-      if (isOwn) call.on('quality', (quality) => this.emit('quality', quality));
-      this.#merge.add(name, call);
-    });
-    this.#foci.on('closed', ({ name, isOwn }) => {
-      this.#merge.remove(name);
-      if (isOwn && this.#state !== 'ended') void this.#own.will.takeBack();
-    });
-    this.#foci.on('state', () => this.#refreshState());
-    this.#foci.on('failed', ({ focus, error }) => (focus.isOwn ? this.#end(error) : this.#lost(focus)));
-  }
-
-  #newMesh(): Mesh {
-    const { homeserver, room, slot } = this.#session.options;
-    const { codec, iceServers = [] } = this.#options;
-    const mesh = new Mesh({
-      homeserver,
-      room: room.id,
-      slot,
-      own: { user: homeserver.user, device: homeserver.device, memberId: this.#memberId },
-      newSession: randomId,
-      newPeer: (member, offers, send) =>
-        new MeshPeer({ offers, send, identity: this.#directory.identityOf(member), name: member.user, encryption: this.#encryption.connection(), codec, iceServers }),
-    });
-    mesh.on('opened', ({ peer }) => {
-      this.#merge.add('mesh', peer);
-      this.#publications.sendOver(peer);
-    });
-    mesh.on('closed', () => this.#merge.remove('mesh'));
-    mesh.on('connected', () => {
-      this.#refreshState();
-      this.emit('reach', undefined);
-    });
-    mesh.on('settled', () => this.#update());
-    mesh.on('failed', ({ member }) => {
-      this.#course.failed(member);
-      this.#update();
-    });
-    return mesh;
+    this.#stops.push(this.#session.options.homeserver.onToDevice((message) => connections.handle(message)));
   }
 
   /** One after the other: identities are hashed in the background, and an older picture must not come last. */
@@ -283,68 +231,31 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
     const everybody = this.#session.members;
     const others = this.others();
     const own = everybody.find(({ user, device }) => user === homeserver.user && device === homeserver.device) ?? null;
-    this.#own.seen(own && { eventId: own.eventId, isOurs: own.memberId === this.#memberId, sentAt: own.sentAt }, room);
+    const isOurs = own?.memberId === this.#memberId;
+    this.#own.seen(own && { eventId: own.eventId, isOurs, sentAt: own.sentAt }, room);
     await this.#directory.setMembers(others);
     await this.#keys.setMembers(others);
-    const course = this.#course.decide({ own: own?.memberId === this.#memberId ? own : null, others, everybody, lastLeftAt: this.#session.lastLeftAt, overFocus: !this.#foci.isEmpty });
-    this.#reach.clear();
-    for (const member of others) this.#reach.set(keyOf(member), reach(member, everybody, course === 'mesh' || course === 'undecided'));
-    this.#take(course, others[0]);
-    this.#merge.setMembers(new Map(others.map((member) => [keyOf(member), room.displayName(member.user)])));
+    // We may have left meanwhile: nothing must be opened any more.
+    if (this.#state === 'ended') return;
+    const names = new Map(others.map((member) => [keyOf(member), room.displayName(member.user)]));
+    this.#connections.update({ own: isOurs ? own : null, others, everybody, lastLeftAt: this.#session.lastLeftAt }, names);
     this.#refreshState();
-    this.#checkChangedOver();
-    this.emit('reach', undefined);
-  }
-
-  #take(course: Course, other: Membership | undefined): void {
-    const mesh = this.#mesh;
-    if (course === 'alone') mesh?.close();
-    if (course === 'mesh' && other) mesh?.open(other);
-    const ownFocus = this.#options.transports.find((transport): transport is RustSfu => transport.kind === 'rust_sfu' && transport.url !== null) ?? null;
-    // Who never connects directly may wait for the others at the focus. A focus is left once both see each other directly.
-    const stays = course === 'mesh' && this.#foci.own !== null && !mesh?.isSettled;
-    const sends = course === 'focus' || stays || (course === 'alone' && !mesh);
-    const wanted = [...this.#reach.values()].flatMap((reached) => (reached.by === 'focus' ? [reached.focus] : []));
-    this.#foci.want(sends ? ownFocus : null, wanted);
-    if (course === 'focus') mesh?.grow();
-  }
-
-  #lost({ name, transport }: { readonly name: string; readonly transport: RustSfu }): void {
-    this.#merge.remove(name);
-    for (const [id, way] of this.#reach) {
-      if (way.by === 'focus' && isSameFocus(way.focus, transport)) this.#reach.set(id, { by: 'nothing', why: 'Its server does not answer, or does not let us in.' });
-    }
-    this.emit('reach', undefined);
   }
 
   /** Who sends what we cannot open is asked for the key. */
   #checkLacking(participant: string): void {
     const member = this.memberOf(participant);
-    const states = [...(this.#merge.participants.get(participant)?.tracks.keys() ?? [])].map((track) => this.#merge.encryptionState(track));
+    const states = this.#connections.encryptionStates(participant);
     if (member) this.#keys.lacking(member, states.some((state) => state === 'missing-key' || state === 'failed'));
-  }
-
-  /** A change of the way is complete for us once all of the other's is shown, opened, from where it is to come. */
-  #checkChangedOver(): void {
-    this.#mesh?.checkChangedOver((identity, source) => {
-      const member = this.#directory.find(identity);
-      return member === null || member === 'former' ? undefined : this.#merge.shownOver(`${keyOf(member)}/${source}`);
-    });
   }
 
   // --- state
 
-  #resolve({ identity }: RemoteParticipant): { id: string; name: string } | 'hidden' | null {
-    const member = this.#directory.find(identity);
-    if (member === 'former') return 'hidden';
-    return member && { id: keyOf(member), name: this.#session.options.room.displayName(member.user) };
-  }
-
   #refreshState(): void {
     if (this.#state === 'ended' || this.#state === 'idle') return;
-    const focus = this.#foci.own;
-    if (focus) this.#setState(focus.call.state === 'idle' || focus.call.state === 'ended' ? 'joining' : focus.call.state);
-    else this.#setState(this.#own.eventId === null ? 'joining' : 'joined');
+    const state = this.#connections.ownFocus?.call.state;
+    if (state === undefined) this.#setState(this.#own.eventId === null ? 'joining' : 'joined');
+    else this.#setState(state === 'idle' || state === 'ended' ? 'joining' : state);
   }
 
   readonly #pageHidden = (): void => this.leave();
@@ -355,10 +266,8 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
     removeEventListener('pagehide', this.#pageHidden);
     for (const stop of this.#stops) stop();
     void this.#own.leave(this.#session.options.room);
-    this.#course.close();
     this.#keys.close();
-    this.#mesh?.close();
-    this.#foci.close();
+    this.#connections.close();
     this.#encryption.close();
     this.emit('ended', { error });
     return error;

@@ -5,7 +5,7 @@ import type { Clock } from '../clock.ts';
 import { isOverwritten, watchLeave } from './after-leave.ts';
 import { HomeserverError, type Homeserver, type Room } from './homeserver.ts';
 import { LastWill } from './last-will.ts';
-import { EXPIRES_MS, joinContent, stateKey } from './legacy-member.ts';
+import { EXPIRES_MS, joinContent, stateKey, type Profile } from './legacy-member.ts';
 import { stringAt } from './json.ts';
 import { LEGACY_TYPE } from './membership.ts';
 import type { Transport } from './transport.ts';
@@ -24,6 +24,7 @@ export interface OwnMemberOptions {
   readonly slot: string;
   readonly memberId: string;
   readonly intent: string;
+  readonly profile?: Profile;
   readonly wallClock: () => number;
   /** The delayed leave that the homeserver holds for us now. */
   readonly willChanged?: (delayId: string | null) => void;
@@ -120,9 +121,9 @@ export class OwnMember {
   }
 
   async #sayNow(): Promise<void> {
-    const { homeserver, memberId, slot, intent, wallClock } = this.#options;
+    const { homeserver, memberId, slot, intent, profile = 'interop', wallClock } = this.#options;
     const expiresMs = EXPIRES_MS * (this.#renewals + 1);
-    const content = joinContent({ device: homeserver.device, memberId, slot, intent, transports: this.#transports, createdAt: this.#createdAt, expiresMs });
+    const content = joinContent({ device: homeserver.device, memberId, slot, intent, transports: this.#transports, createdAt: this.#createdAt, expiresMs, profile });
     this.#eventId = stringAt(await this.#put(content), 'event_id');
     this.#saidAt = this.#options.clock.now();
     const left = (this.#createdAt ?? wallClock()) + expiresMs - HEADROOM_MS - wallClock();

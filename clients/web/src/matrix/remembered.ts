@@ -2,6 +2,7 @@
 // never in `localStorage`, never in the address. Whoever leaves the call takes it with him.
 
 import { isObject, objectAt, stringAt, type Json } from './json.ts';
+import type { Profile } from './legacy-member.ts';
 
 export interface Remembered {
   readonly homeserver: string;
@@ -11,6 +12,7 @@ export interface Remembered {
   readonly room: string;
   readonly mesh: boolean;
   readonly delegate: boolean;
+  readonly profile: Profile;
   /** What was on: nobody is to be seen because of a reload who was not seen before it. */
   readonly microphone: boolean;
   readonly camera: boolean;
@@ -76,5 +78,5 @@ function read(value: Json | null): Remembered | null {
   const [homeserver, user, device, token, room] = ['homeserver', 'user', 'device', 'token', 'room'].map((key) => stringAt(value, key));
   if (!homeserver || !user || !device || !token || !room) return null;
   const is = (key: string): boolean => value[key] === true;
-  return { homeserver, user, device, token, room, mesh: is('mesh'), delegate: is('delegate'), microphone: is('microphone'), camera: is('camera'), delayId: stringAt(value, 'delayId') };
+  return { homeserver, user, device, token, room, mesh: is('mesh'), delegate: is('delegate'), profile: value['profile'] === 'pure' ? 'pure' : 'interop', microphone: is('microphone'), camera: is('camera'), delayId: stringAt(value, 'delayId') };
 }

@@ -5,7 +5,7 @@ import { Emitter } from '../../src/emitter.ts';
 import { AGAIN_MAX, AGAIN_MS } from '../../src/matrix/after-leave.ts';
 import { delegate } from '../../src/matrix/delegation.ts';
 import { DELAY_MS, LastWill, RESTART_MS } from '../../src/matrix/last-will.ts';
-import { EXPIRES_MS, TRANSPORTS_KEY } from '../../src/matrix/legacy-member.ts';
+import { EXPIRES_MS, joinContent, TRANSPORTS_KEY } from '../../src/matrix/legacy-member.ts';
 import { readMember } from '../../src/matrix/session.ts';
 import { OwnMember } from '../../src/matrix/own-member.ts';
 import { parseTransport } from '../../src/matrix/transport.ts';
@@ -54,6 +54,17 @@ test('what we publish is read back as a member, without anything that other clie
   const claim = readMember({ type: 'org.matrix.msc3401.call.member', sender: homeserver.user, content, originServerTs: 5, eventId: '$e', stateKey: `_${homeserver.user}_MINE_m.call` });
   assert.equal(claim.is === 'joined' && claim.membership.memberId, 'one');
   assert.ok(decodeURIComponent(homeserver.asked[1]?.path ?? '').endsWith(`_${homeserver.user}_MINE_m.call`));
+});
+
+test('the pure profile says the same to those that know the transport', () => {
+  const join = { device: 'MINE', memberId: 'one', slot: 'm.call#ROOM', transports, intent: 'video', createdAt: 5, expiresMs: 1000 };
+  const [interop, pure] = (['interop', 'pure'] as const).map((profile) => {
+    const claim = readMember({ type: 'org.matrix.msc3401.call.member', sender: '@me:x', content: joinContent({ ...join, profile }), originServerTs: 5, eventId: '$e', stateKey: '_@me:x_MINE_m.call' });
+    assert.equal(claim.is, 'joined');
+    return claim.is === 'joined' ? claim.membership : null;
+  });
+  assert.deepEqual(pure, interop);
+  assert.equal(TRANSPORTS_KEY in joinContent({ ...join, profile: 'pure' }), false);
 });
 
 test('a will that is gone was sent: a new one, and we say again that we are there', async () => {

@@ -49,7 +49,7 @@ test('reactions: of a member, fresh, one grapheme', () => {
 
 test('the past is bounded, and what we send is part of it', () => {
   const history = new History('m.call#ROOM');
-  const join = (memberId: string): Json => joinContent({ device: 'D', memberId, slot: 'm.call#ROOM', transports: [], intent: 'video', createdAt: null, expiresMs: 1000 });
+  const join = (memberId: string): Json => joinContent({ device: 'D', memberId, slot: 'm.call#ROOM', transports: [], intent: 'video', createdAt: null, expiresMs: 1000, profile: 'interop' });
   for (let at = FACTS_MAX + 10; at > 0; at--) history.handle(event(LEGACY_TYPE, '@a:x', join('one'), at, '_@a:x_D_m.call'));
   const [started, joined] = history.items(2 * FACTS_MAX);
   assert.deepEqual([started?.kind, joined?.kind, started?.at], ['started', 'joined', 11]);

@@ -77,8 +77,8 @@ async function start(): Promise<void> {
 
 /** The page was reloaded in a call: into it again, on the same device. */
 async function comeBack(before: Remembered, arrival: Arrival): Promise<void> {
-  const { room, mesh, delegate } = before;
-  await enter({ ...before, password: null, crossSign: false }, room, { ...arrival, route: { ...arrival.route, room, join: true, mesh, delegate } });
+  const { room, mesh, delegate, profile } = before;
+  await enter({ ...before, password: null, crossSign: false }, room, { ...arrival, route: { ...arrival.route, room, join: true, mesh, delegate, profile } });
 }
 
 function askLogin(arrival: Arrival, problem = ''): void {
@@ -130,8 +130,8 @@ async function visit(visitor: Visit, joinAtOnce: boolean): Promise<void> {
   else if (joinAtOnce) await Promise.race([media.devices.openBoth(), timeout()]);
   else await matrixLobby(session, media.devices);
   const { codec, simulcast } = media;
-  const { mesh, delegate } = route;
-  memory.keep({ ...sdk.credentials, room: room.id, mesh, delegate, microphone: true, camera: true, delayId: before?.delayId ?? null });
+  const { mesh, delegate, profile } = route;
+  memory.keep({ ...sdk.credentials, room: room.id, mesh, delegate, profile, microphone: true, camera: true, delayId: before?.delayId ?? null });
   const call = new MatrixCall({
     session,
     roomVersion: room.version,
@@ -142,6 +142,7 @@ async function visit(visitor: Visit, joinAtOnce: boolean): Promise<void> {
     mesh,
     delegate,
     intent: 'video',
+    profile,
     willChanged: (delayId) => (delayId === null ? undefined : memory.update({ delayId })),
     formerWill: before?.delayId ?? null,
   });
@@ -178,7 +179,8 @@ function inCall(call: MatrixCall, session: RoomSession, visitor: Visit): void {
     for (const stop of stops) stop();
     session.close();
     if (isPageGoing()) return;
-    memory.forget();
+    if (error.code === 'unreachable' || error.code === 'protocol') memory.touch();
+    else memory.forget();
     ended(error);
     // The login is not in the address any more, so that the page must not be loaded again for this.
     byId('again').onclick = () => {
