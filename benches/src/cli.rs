@@ -162,6 +162,43 @@ pub struct MatrixArgs {
     /// File with users that there are, on each line a homeserver's URL, a user name and a password
     #[arg(long, value_name = "FILE", requires = "homeserver", conflicts_with = "registration_secret_file")]
     pub accounts: Option<PathBuf>,
+    /// How members reach the focus
+    #[arg(long, value_enum, default_value_t = Carriage::Websocket, requires = "homeserver")]
+    pub carriage: Carriage,
+    #[command(flatten)]
+    pub weather: WeatherArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Carriage {
+    Websocket,
+    /// By Olm-encrypted to-device messages, until a data channel is open. Nothing is asked of the focus over HTTP
+    ToDevice,
+}
+
+/// What becomes of to-device messages between members and the focus's device.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct WeatherArgs {
+    /// Share that is lost, from 0 to 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share, requires = "carriage")]
+    pub loss: f64,
+    /// Share that comes late, by up to 1.5 s
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share, requires = "carriage")]
+    pub reorder: f64,
+    /// Share that comes twice
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share, requires = "carriage")]
+    pub replay: f64,
+    /// What becomes of a member's n-th message is a function of this number
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub seed: u64,
+}
+
+impl WeatherArgs {
+    /// Nothing happens to messages.
+    #[cfg_attr(not(feature = "matrix"), expect(dead_code, reason = "nobody else has such messages"))]
+    pub fn is_fair(&self) -> bool {
+        self.loss.max(self.reorder).max(self.replay) == 0.0
+    }
 }
 
 /// A scenario with users of homeservers.
@@ -173,6 +210,8 @@ pub enum Scenario {
     Authorise(AuthoriseArgs),
     /// One member means harm while the others call: are their media as they were before?
     Hostile(HostileArgs),
+    /// The focus is restarted, by somebody else: does everybody come back?
+    Comeback(ComebackArgs),
 }
 
 #[derive(Debug, Args)]
@@ -214,6 +253,20 @@ pub struct AuthoriseArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct ComebackArgs {
+    #[command(flatten)]
+    pub scenario: ScenarioArgs,
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..))]
+    pub participants: u8,
+    /// Restarts to wait for
+    #[arg(long, default_value_t = 1)]
+    pub returns: usize,
+    /// For each step, such as 60s
+    #[arg(long, default_value = "60s")]
+    pub patience: Period,
+}
+
+#[derive(Debug, Args)]
 pub struct HostileArgs {
     #[command(flatten)]
     pub scenario: ScenarioArgs,
@@ -229,6 +282,11 @@ pub struct HostileArgs {
 }
 
 /// Joins a second; a rate of a million is all at once.
+fn share(text: &str) -> Result<f64, String> {
+    let share: f64 = text.parse().map_err(|_| "not a number")?;
+    (0.0..=1.0).contains(&share).then_some(share).ok_or_else(|| "not from 0 to 1".to_owned())
+}
+
 fn join_rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
     if (0.01..=1e6).contains(&rate) { Ok(rate) } else { Err("0.01 to 1000000".to_owned()) }

@@ -29,7 +29,13 @@ pub struct Account {
 }
 
 impl Account {
-    pub async fn log_in(http: &reqwest::Client, homeserver: &Homeserver, credentials: &Credentials) -> Result<Self> {
+    /// `client_url`: where what encrypts finds the homeserver.
+    pub async fn log_in(
+        http: &reqwest::Client,
+        homeserver: &Homeserver,
+        client_url: &str,
+        credentials: &Credentials,
+    ) -> Result<Self> {
         let identifier = json!({"type": "m.id.user", "user": credentials.user});
         let body = json!({
             "type": "m.login.password", "identifier": identifier, "password": credentials.password,
@@ -41,7 +47,7 @@ impl Account {
         let device = OwnedDeviceId::from(text(&login, "device_id")?);
         let requests = RequestConfig::new().retry_limit(TRIES).timeout(Duration::from_secs(60));
         let client = Client::builder()
-            .homeserver_url(&homeserver.api.base)
+            .homeserver_url(client_url)
             .http_client(http.clone())
             .request_config(requests)
             .build()

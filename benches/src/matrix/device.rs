@@ -20,7 +20,7 @@ use super::directory::Directory;
 use super::keys::{self, Inbox};
 use super::own::{Effect, Own};
 use super::ring::Ring;
-use super::sync::{self, News};
+use super::sync::{self, News, ToDevice};
 
 /// Answers and orders that wait for the device.
 const INPUTS_MAX: usize = 256;
@@ -42,11 +42,22 @@ pub struct Device {
 }
 
 enum Input {
-    Join { transport: Box<Transport>, done: oneshot::Sender<Result<Joined>> },
-    Leave { done: oneshot::Sender<()> },
+    Join {
+        transport: Box<Transport>,
+        done: oneshot::Sender<Result<Joined>>,
+    },
+    Leave {
+        done: oneshot::Sender<()>,
+    },
+    /// Whoever wants signalling from now on.
+    Listen(mpsc::Sender<ToDevice>),
     News(News),
     Answer(RequestId, Answer),
-    Sent { id: RequestId, to: usize, missed: Vec<MemberKey> },
+    Sent {
+        id: RequestId,
+        to: usize,
+        missed: Vec<MemberKey>,
+    },
 }
 
 /// What the join led to.
@@ -90,6 +101,7 @@ impl Device {
             session,
             is_synced: false,
             keys,
+            listener: None,
             own: None,
         };
         tokio::spawn(actor.run(inputs));
@@ -101,6 +113,13 @@ impl Device {
         let (done, answer) = oneshot::channel();
         let _ = self.orders.send(Input::Join { transport: Box::new(transport), done }).await;
         answer.await.context("the device has ended")?
+    }
+
+    /// Signalling that comes to the device from now on. It goes to one listener at a time.
+    pub async fn listen(&self) -> mpsc::Receiver<ToDevice> {
+        let (listener, signals) = mpsc::channel(INPUTS_MAX);
+        let _ = self.orders.send(Input::Listen(listener)).await;
+        signals
     }
 
     pub async fn leave(&self) {
@@ -121,6 +140,7 @@ struct Actor {
     session: Session,
     is_synced: bool,
     keys: Inbox,
+    listener: Option<mpsc::Sender<ToDevice>>,
     own: Option<Waiter>,
 }
 
@@ -167,6 +187,7 @@ impl Actor {
                 }
                 None => drop(done.send(())),
             },
+            Input::Listen(listener) => self.listener = Some(listener),
             Input::News(news) => self.handle_news(news),
             Input::Answer(request, answer) => {
                 if let Some(waiter) = &mut self.own {
@@ -195,6 +216,10 @@ impl Actor {
             counts.refused += news.to_device.len() as u64 - taken + news.refused;
         });
         self.keys.empty(&self.ring, &self.directory);
+        if let Some(listener) = &self.listener {
+            // What it has no room for is sent again.
+            news.signals.into_iter().for_each(|signal| drop(listener.try_send(signal)));
+        }
     }
 
     /// Takes what the session has to say; when it wants to be asked again.

@@ -15,8 +15,9 @@ use tokio::sync::watch;
 use super::device::Device;
 use super::directory::Directory;
 use super::focus::{self, Ask, Way};
+use super::post;
 use super::setup::Setup;
-use crate::cli::MatrixArgs;
+use crate::cli::{Carriage, MatrixArgs};
 use crate::run::crypt::Crypt;
 use crate::run::door::{self, Entry};
 use crate::run::person::Person;
@@ -33,6 +34,7 @@ pub struct Door {
     pub directory: Arc<Directory>,
     pub seats: Vec<Seat>,
     ca: Option<PathBuf>,
+    by_device: bool,
     ways: Mutex<Vec<Way>>,
 }
 
@@ -46,7 +48,7 @@ pub struct Seat {
 impl Door {
     /// Makes the users and the rooms of the plan, and logs all in.
     pub async fn new(plan: &Plan, args: &MatrixArgs, server: Option<&str>, ca: Option<&Path>) -> Result<Self> {
-        let setup = Setup::new(args, server, ca)?;
+        let setup = Setup::new(args, server, ca).await?;
         let directory = Arc::new(Directory::default());
         let mut accounts = Vec::new();
         for number in 0..plan.people() {
@@ -68,7 +70,8 @@ impl Door {
             let device = Device::start(account, room.clone(), directory.clone());
             seats.push(Seat { device, room, focus });
         }
-        let door = Self { setup, directory, seats, ca: ca.map(Path::to_owned), ways: Mutex::default() };
+        let by_device = args.carriage == Carriage::ToDevice;
+        let door = Self { setup, directory, seats, ca: ca.map(Path::to_owned), by_device, ways: Mutex::default() };
         tokio::time::timeout(SYNC_TIMEOUT, door.synced()).await.context("the first sync takes too long")?;
         Ok(door)
     }
@@ -88,22 +91,31 @@ impl Door {
         focus::token(&seat.device.account, &self.setup.http, &seat.focus, ask).await
     }
 
+    fn came(&self, way: Way) {
+        self.ways.lock().unwrap_or_else(PoisonError::into_inner).push(way);
+    }
+
     pub async fn connect(&self, token: focus::Token) -> Result<Entry> {
         let target = Target::new(&token.url, None, self.ca.as_deref())?;
-        Ok(Entry { stream: target.connect().await?, url: token.url, token: token.token })
+        Ok(Entry::Socket { stream: target.connect().await?, url: token.url, token: token.token })
     }
 }
 
 #[async_trait::async_trait]
 impl door::Door for Door {
     fn url(&self) -> String {
-        let first = self.seats.first().and_then(|seat| seat.focus.url.clone());
-        first.unwrap_or_default()
+        let Some(Seat { focus, .. }) = self.seats.first() else { return String::new() };
+        match (&focus.matrix, &focus.url) {
+            (Some(address), _) if self.by_device => format!("{} {}", address.user_id, address.device_id),
+            (_, url) => url.clone().unwrap_or_default(),
+        }
     }
 
     fn local(&self) -> Result<IpAddr> {
-        let focus = &self.seats.first().context("nobody")?.focus;
-        Target::new(focus.url.as_deref().context("the focus has no url")?, None, self.ca.as_deref())?.local()
+        let Seat { focus, device, .. } = self.seats.first().context("nobody")?;
+        // To-device messages do not tell where the focus is.
+        let there = if self.by_device { Some(&device.account.api.base) } else { focus.url.as_ref() };
+        Target::new(there.context("the focus has no url")?, None, self.ca.as_deref())?.local()
     }
 
     fn crypt(&self, person: usize) -> Option<Arc<dyn Crypt>> {
@@ -115,9 +127,18 @@ impl door::Door for Door {
         let seat = self.seats.get(person.number).context("nobody of that number")?;
         let joined = seat.device.join(Transport::RustSfu(seat.focus.clone())).await?;
         person.record().announced_at = Some(joined.announced_at);
+        if self.by_device {
+            let address = seat.focus.matrix.as_ref().context("the focus has no Matrix device")?;
+            self.came(Way::ToDevice);
+            return Ok(Entry::ToDevice(post::open(&seat.device, &seat.room, &joined.member_id, address).await));
+        }
         let token = self.token(seat, &joined.member_id).await?;
-        self.ways.lock().unwrap_or_else(PoisonError::into_inner).push(token.way);
+        self.came(token.way);
         self.connect(token).await
+    }
+
+    fn is_by_device(&self) -> bool {
+        self.by_device
     }
 
     fn person(&self, asker: usize, other: &wire::Participant) -> Option<usize> {
@@ -153,6 +174,7 @@ impl door::Door for Door {
             keys_failed: counts.failed,
             keys_received: counts.received,
             keys_refused: counts.refused,
+            weather: self.setup.weather.as_ref().map(|weather| weather.counts()),
         })
     }
 }

@@ -35,6 +35,8 @@ pub struct Token {
 pub enum Way {
     ApplicationService,
     OpenId,
+    /// Not at all: the member's device is its own proof.
+    ToDevice,
 }
 
 impl Way {
@@ -42,6 +44,7 @@ impl Way {
         match self {
             Self::ApplicationService => "application_service",
             Self::OpenId => "openid",
+            Self::ToDevice => "to_device",
         }
     }
 }

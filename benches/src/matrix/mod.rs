@@ -13,12 +13,14 @@ mod homeserver;
 mod http;
 mod keys;
 mod own;
+mod post;
 mod ring;
 mod room;
 mod scenario;
 mod setup;
 mod sframe;
 mod sync;
+mod weather;
 
 pub use door::Door;
 pub use scenario::run as run_scenario;

@@ -1,6 +1,7 @@
 //! What becomes of a call of real Matrix users when something goes on around it. Each scenario ends with one line of JSON.
 
 mod authorise;
+mod comeback;
 mod hostile;
 mod kick;
 mod model;
@@ -15,6 +16,7 @@ pub async fn run(scenario: &Scenario) -> Result<()> {
         Scenario::Kick(args) => kick::run(args).await,
         Scenario::Authorise(args) => authorise::run(args).await,
         Scenario::Hostile(args) => hostile::run(args).await,
+        Scenario::Comeback(args) => comeback::run(args).await,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What there has to be before anybody joins: accounts, rooms, and who is in them.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use matrix_sdk::reqwest;
@@ -9,6 +10,7 @@ use matrixrtc::transport::RustSfu;
 
 use super::account::{Account, http_client};
 use super::homeserver::Homeserver;
+use super::weather::Weather;
 use super::{focus, room};
 use crate::cli::MatrixArgs;
 
@@ -20,10 +22,13 @@ pub struct Setup {
     run: u32,
     /// If the homeservers announce none.
     configured: Option<RustSfu>,
+    pub weather: Option<Arc<Weather>>,
+    /// By homeserver: where it is found in that weather.
+    through: Vec<String>,
 }
 
 impl Setup {
-    pub fn new(args: &MatrixArgs, server: Option<&str>, ca: Option<&Path>) -> Result<Self> {
+    pub async fn new(args: &MatrixArgs, server: Option<&str>, ca: Option<&Path>) -> Result<Self> {
         let http = http_client(ca)?;
         let secrets = &args.registration_secret_file;
         let fits = secrets.len() < 2 || secrets.len() == args.homeserver.len();
@@ -33,14 +38,28 @@ impl Setup {
             Homeserver::new(&http, url, secret, args.accounts.as_deref())
         };
         let homeservers = args.homeserver.iter().enumerate().map(homeserver).collect::<Result<Vec<_>>>()?;
-        Ok(Self { homeservers, http, run: rand::random(), configured: server.map(configured) })
+        let weather = (!args.weather.is_fair()).then(|| Weather::new(&args.weather, &http));
+        let mut through = Vec::new();
+        for homeserver in &homeservers {
+            through.push(match &weather {
+                Some(weather) => weather.over(&homeserver.api.base).await?,
+                None => homeserver.api.base.clone(),
+            });
+        }
+        let configured = server.map(configured);
+        Ok(Self { homeservers, http, run: rand::random(), configured, weather, through })
     }
 
     /// The account of that number; homeservers take turns.
     pub async fn account(&self, number: usize) -> Result<Account> {
-        let homeserver = &self.homeservers[number % self.homeservers.len()];
+        let at = number % self.homeservers.len();
+        let homeserver = &self.homeservers[at];
         let credentials = homeserver.user(self.run, number / self.homeservers.len()).await?;
-        Account::log_in(&self.http, homeserver, &credentials).await
+        let account = Account::log_in(&self.http, homeserver, &self.through[at], &credentials).await?;
+        if let Some((weather, token)) = self.weather.as_ref().zip(account.client.access_token()) {
+            weather.member(&token, number);
+        }
+        Ok(account)
     }
 
     /// An encrypted room with all of them in it; the first one is its creator.
@@ -55,7 +74,11 @@ impl Setup {
     }
 
     pub async fn focus(&self, account: &Account) -> Result<RustSfu> {
-        focus::discover(account, self.configured.as_ref()).await
+        let focus = focus::discover(account, self.configured.as_ref()).await?;
+        if let Some((weather, address)) = self.weather.as_ref().zip(focus.matrix.as_ref()) {
+            weather.focus(&address.user_id);
+        }
+        Ok(focus)
     }
 }
 

@@ -1,11 +1,13 @@
-//! What `/sync` brings a device: member events of one room, who is in that room, and keys that came encrypted to it.
+//! What `/sync` brings a device: member events of one room, who is in that room, and what came encrypted to it: keys, and
+//! signalling of a focus.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use focus_signaling::todevice::EVENT_TYPE;
 use matrix_sdk::config::SyncSettings;
-use matrix_sdk::deserialized_responses::ProcessedToDeviceEvent;
-use matrix_sdk::ruma::{DeviceId, OwnedDeviceId, OwnedRoomId, OwnedUserId, RoomId, UserId};
+use matrix_sdk::deserialized_responses::{AlgorithmInfo, EncryptionInfo, ProcessedToDeviceEvent};
+use matrix_sdk::ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId, RoomId};
 use matrix_sdk::sync::{State, SyncResponse};
 use matrixrtc::RoomEvent;
 use matrixrtc::event::encryption_key;
@@ -27,6 +29,8 @@ pub struct News {
     /// State of the room, in its order.
     pub events: Vec<RoomEvent>,
     pub to_device: Vec<ToDevice>,
+    /// Signalling of a focus's device.
+    pub signals: Vec<ToDevice>,
     /// To-device messages that came in clear or could not be decrypted.
     pub refused: u64,
 }
@@ -36,7 +40,10 @@ pub struct News {
 pub struct ToDevice {
     pub kind: String,
     pub sender: OwnedUserId,
+    /// Claimed by the sender.
     pub device: OwnedDeviceId,
+    /// Curve25519 identity key of the sender.
+    pub key: String,
     pub content: Value,
 }
 
@@ -59,7 +66,8 @@ pub async fn run(account: Account, room: OwnedRoomId, news: mpsc::Sender<News>) 
 }
 
 fn read(answer: &SyncResponse, room: &RoomId) -> News {
-    let mut news = News { at: Instant::now(), events: Vec::new(), to_device: Vec::new(), refused: 0 };
+    let mut news =
+        News { at: Instant::now(), events: Vec::new(), to_device: Vec::new(), signals: Vec::new(), refused: 0 };
     if let Some(joined) = answer.rooms.joined.get(room) {
         let (State::Before(state) | State::After(state)) = &joined.state;
         let before = state.iter().map(|raw| raw.json().get());
@@ -74,9 +82,9 @@ fn read(answer: &SyncResponse, room: &RoomId) -> News {
     for event in &answer.to_device {
         match event {
             ProcessedToDeviceEvent::Decrypted { raw, encryption_info } => {
-                let device = encryption_info.sender_device.as_deref();
-                if let Ok(Some(message)) = read_message(raw.json().get(), &encryption_info.sender, device) {
-                    news.to_device.push(message);
+                if let Ok(Some(message)) = read_message(raw.json().get(), encryption_info) {
+                    let place = if message.kind == EVENT_TYPE { &mut news.signals } else { &mut news.to_device };
+                    place.push(message);
                 }
             }
             _ => news.refused += 1,
@@ -85,11 +93,14 @@ fn read(answer: &SyncResponse, room: &RoomId) -> News {
     news
 }
 
-fn read_message(json: &str, sender: &UserId, device: Option<&DeviceId>) -> Result<Option<ToDevice>> {
+fn read_message(json: &str, info: &EncryptionInfo) -> Result<Option<ToDevice>> {
     let mut event: Value = serde_json::from_str(json)?;
     let kind = event["type"].as_str().unwrap_or_default().to_owned();
     let is_key = kind == encryption_key::TYPE || encryption_key::SPEC_TYPES.contains(&kind.as_str());
-    let Some(device) = device.filter(|_| is_key) else { return Ok(None) };
+    let AlgorithmInfo::OlmV1Curve25519AesSha2 { curve25519_public_key_base64: key } = &info.algorithm_info else {
+        return Ok(None);
+    };
+    let Some(device) = info.sender_device.clone().filter(|_| is_key || kind == EVENT_TYPE) else { return Ok(None) };
     let content = event["content"].take();
-    Ok(Some(ToDevice { kind, sender: sender.to_owned(), device: device.to_owned(), content }))
+    Ok(Some(ToDevice { kind, sender: info.sender.clone(), device, key: key.clone(), content }))
 }

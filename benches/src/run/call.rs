@@ -23,7 +23,8 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Call {
     pub shared: Arc<Shared>,
     pub people: Vec<Arc<Person>>,
-    lives: Vec<JoinHandle<()>>,
+    /// Of which person each is.
+    lives: Vec<(usize, JoinHandle<()>)>,
     stop: watch::Sender<bool>,
 }
 
@@ -48,7 +49,14 @@ impl Call {
 
     fn live(&mut self, person: &Arc<Person>, after: Duration) {
         let at = tokio::time::Instant::now() + after;
-        self.lives.push(tokio::spawn(participant::live(self.shared.clone(), person.clone(), at)));
+        let life = tokio::spawn(participant::live(self.shared.clone(), person.clone(), at));
+        self.lives.push((person.number, life));
+    }
+
+    /// All lives of the person have ended, and there is nothing left of them.
+    #[cfg(feature = "matrix")]
+    pub fn is_over(&self, number: usize) -> bool {
+        self.lives.iter().filter(|(of, _)| *of == number).all(|(_, life)| life.is_finished())
     }
 
     /// A new life of a person whose last one has ended.
@@ -94,7 +102,7 @@ impl Call {
     pub async fn end(self) {
         let _ = self.stop.send(true);
         let all = async {
-            for life in self.lives {
+            for (_, life) in self.lives {
                 let _ = life.await;
             }
         };

@@ -8,17 +8,20 @@ use anyhow::Result;
 use focus_signaling::wire;
 use tokio::sync::watch;
 
+use super::carriage::Post;
 use super::crypt::Crypt;
 use super::person::Person;
 use super::plan::Plan;
 use super::report::MatrixReport;
 use super::target::{Stream, Target};
 
-/// Where the WebSocket goes to, and what `hello` carries.
-pub struct Entry {
-    pub stream: Box<dyn Stream>,
-    pub url: String,
-    pub token: String,
+/// The way to the server.
+pub enum Entry {
+    /// Where the WebSocket goes to, and what `hello` carries.
+    Socket { stream: Box<dyn Stream>, url: String, token: String },
+    /// Only until a data channel is open.
+    #[cfg_attr(not(feature = "matrix"), expect(dead_code, reason = "nobody else has such messages"))]
+    ToDevice(Post),
 }
 
 /// See the module.
@@ -33,6 +36,11 @@ pub trait Door: Send + Sync {
     /// What encrypts the media of the person of that number.
     fn crypt(&self, _person: usize) -> Option<Arc<dyn Crypt>> {
         None
+    }
+
+    /// Nobody has a way to the server but by to-device messages, which negotiate a data channel first and media over it.
+    fn is_by_device(&self) -> bool {
+        false
     }
 
     async fn enter(&self, person: &Person) -> Result<Entry>;
@@ -84,7 +92,7 @@ impl Door for Plain {
         let conference = &self.conferences[self.plan.room(person.number)];
         let access = self.target.access(conference, &person.name).await?;
         let stream = self.target.connect().await?;
-        Ok(Entry { stream, url: self.target.socket_url(&access.url), token: access.token })
+        Ok(Entry::Socket { stream, url: self.target.socket_url(&access.url), token: access.token })
     }
 
     fn person(&self, asker: usize, other: &wire::Participant) -> Option<usize> {

@@ -5,6 +5,7 @@
 //! measured window · the report. Joins that fail are data. Ctrl-C ends the run early, with a report of what there is.
 
 pub mod call;
+pub mod carriage;
 pub mod crypt;
 pub mod door;
 mod histogram;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use focus_signaling::wire::PublishedTrack;
+use focus_signaling::channel::LABEL;
+use focus_signaling::wire::{Offer, PublishedTrack};
 use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::configuration::interceptor_registry::{
     Registry, configure_nack, configure_rtcp_reports, configure_twcc,
@@ -15,6 +16,7 @@ use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters,
     RTCRtpHeaderExtensionCapability, RTCRtpRtxParameters, RtpCodecKind,
 };
+use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::{
     PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCPeerConnectionState, RTCSessionDescription,
@@ -38,8 +40,11 @@ const VP8_RTX: u8 = 97;
 /// See the module.
 pub struct Peer {
     connection: Arc<dyn PeerConnection>,
-    pub offer: String,
-    pub tracks: Vec<PublishedTrack>,
+    /// The first m-line, if there is one.
+    pub channel: Option<Arc<dyn DataChannel>>,
+    senders: Vec<Arc<TrackLocalStaticRTP>>,
+    slots: Vec<Source>,
+    tracks: Vec<PublishedTrack>,
 }
 
 /// Notes what becomes of the connection.
@@ -59,13 +64,20 @@ impl PeerConnectionEventHandler for Watch {
 }
 
 impl Peer {
-    /// Sets up everything that `person` sends and receives, and makes the offer.
-    pub async fn new(plan: &Plan, person: &Arc<Person>, epoch: Instant, local: IpAddr) -> Result<Self> {
+    /// Sets up everything that `person` sends and receives.
+    pub async fn new(
+        plan: &Plan,
+        person: &Arc<Person>,
+        epoch: Instant,
+        local: IpAddr,
+        with_channel: bool,
+    ) -> Result<Self> {
         let seat = plan.seat(person.number);
+        let first_mid = usize::from(with_channel);
         let published = plan.published(seat);
         // m-lines come in the order in which they are added, and the stack numbers their mids from 0.
         let (mut outlets, mut senders) = (Vec::new(), Vec::new());
-        for (mid, source) in published.iter().enumerate() {
+        for (mid, source) in (first_mid..).zip(&published) {
             let (track, encodings) = track(*source, plan.simulcast);
             senders.push(Arc::new(TrackLocalStaticRTP::new(track)));
             let feed = Feed::new(*source, person.number as u32, plan.simulcast, (seat, plan.participants));
@@ -87,18 +99,43 @@ impl Peer {
             .with_udp_addrs(vec![(local, 0)])
             .build()
             .await?;
-        for sender in senders {
+        let channel = match with_channel {
+            true => Some(connection.create_data_channel(LABEL, None).await?),
+            false => None,
+        };
+        let tracks = (first_mid..).zip(&published).map(|(mid, source)| published_track(mid, *source, plan));
+        let tracks = tracks.collect();
+        Ok(Self { connection: Arc::new(connection), channel, senders, slots: plan.slots(seat), tracks })
+    }
+
+    /// Mid of the first published track; those that receive follow.
+    pub fn first_mid(&self) -> usize {
+        usize::from(self.channel.is_some())
+    }
+
+    /// An offer of the data channel, and nothing else.
+    pub async fn offer_channel(&self) -> Result<Offer> {
+        self.offer(Vec::new()).await
+    }
+
+    /// An offer of everything.
+    pub async fn offer_media(&mut self) -> Result<Offer> {
+        for sender in self.senders.drain(..) {
             let init = RTCRtpTransceiverInit { direction: RTCRtpTransceiverDirection::Sendonly, ..Default::default() };
-            connection.add_transceiver_from_track(sender, Some(init)).await?;
+            self.connection.add_transceiver_from_track(sender, Some(init)).await?;
         }
-        for source in plan.slots(seat) {
+        for source in self.slots.drain(..) {
             let init = RTCRtpTransceiverInit { direction: RTCRtpTransceiverDirection::Recvonly, ..Default::default() };
-            connection.add_transceiver_from_kind(kind(source), Some(init)).await?;
+            self.connection.add_transceiver_from_kind(kind(source), Some(init)).await?;
         }
-        let offer = connection.create_offer(None).await?;
-        connection.set_local_description(offer.clone()).await?;
-        let tracks = published.iter().enumerate().map(|(mid, source)| published_track(mid, *source, plan));
-        Ok(Self { connection: Arc::new(connection), offer: offer.sdp, tracks: tracks.collect() })
+        self.offer(self.tracks.clone()).await
+    }
+
+    /// `seq` is not known here.
+    async fn offer(&self, tracks: Vec<PublishedTrack>) -> Result<Offer> {
+        let offer = self.connection.create_offer(None).await?;
+        self.connection.set_local_description(offer.clone()).await?;
+        Ok(Offer { sdp: offer.sdp, seq: 0, tracks })
     }
 
     pub async fn accept(&self, answer: String) -> Result<()> {

@@ -100,6 +100,18 @@ pub struct MatrixReport {
     pub keys_failed: u64,
     pub keys_received: u64,
     pub keys_refused: u64,
+    /// What became of to-device messages between members and the focus's device, if that was left to chance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weather: Option<WeatherReport>,
+}
+
+/// Messages, in both directions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct WeatherReport {
+    pub passed: u64,
+    pub lost: u64,
+    pub delayed: u64,
+    pub repeated: u64,
 }
 
 /// Over people, in the unit of the field.

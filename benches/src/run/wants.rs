@@ -16,6 +16,8 @@ type Slot = (Source, String, u32);
 pub struct Wants<'a> {
     shared: &'a Shared,
     person: &'a Person,
+    /// Mid of the first published track.
+    first_mid: usize,
     /// `None` until the answer.
     free: Option<Vec<Slot>>,
     waiting: Vec<Wanted>,
@@ -34,9 +36,9 @@ struct Wanted {
 }
 
 impl<'a> Wants<'a> {
-    pub fn new(shared: &'a Shared, person: &'a Person) -> Self {
+    pub fn new(shared: &'a Shared, person: &'a Person, first_mid: usize) -> Self {
         let (waiting, taken, strangers) = (Vec::new(), Vec::new(), Vec::new());
-        Self { shared, person, free: None, waiting, taken, strangers }
+        Self { shared, person, first_mid, free: None, waiting, taken, strangers }
     }
 
     /// Everything of `other` that the plan has for this participant.
@@ -87,7 +89,7 @@ impl<'a> Wants<'a> {
         let seat = plan.seat(self.person.number);
         let ssrcs = peer::ssrcs(answer);
         // Behind what is published, in the order of the plan.
-        let mids = plan.slots(seat).into_iter().zip(plan.published(seat).len()..);
+        let mids = plan.slots(seat).into_iter().zip(self.first_mid + plan.published(seat).len()..);
         let free = mids.filter_map(|(source, mid)| {
             let mid = mid.to_string();
             let ssrc = ssrcs.iter().find(|(found, _)| *found == mid)?.1;

@@ -12,7 +12,7 @@ fn goldens(side: &str) -> Vec<(String, String)> {
         .expect("golden/ is part of the crate")
         .map(|entry| entry.expect("it can be listed"))
         .map(|entry| (entry.file_name().into_string().expect("names are ASCII"), entry.path()))
-        .filter(|(name, _)| name.starts_with(side))
+        .filter(|(name, path)| name.starts_with(side) && path.is_file())
         .map(|(name, path)| (name, fs::read_to_string(path).expect("it can be read")))
         .collect();
     files.sort();

@@ -55,6 +55,9 @@ metrics! {
     MATRIX_WATCHED Gauge "sfu_matrix_watched" "Persons in rooms that are asked about.";
     MATRIX_STALE Gauge "sfu_matrix_watched_stale" "Of these, those of whom nothing was heard for 10 s: removals are not seen.";
     HOMESERVERS Gauge "sfu_matrix_homeservers" "Configured homeservers that answer, and that do not.";
+    DEVICE_READY Gauge "sfu_matrix_device_ready" "1: the Matrix device has its keys at its homeserver and syncs.";
+    DEVICE_EVENTS Counter "sfu_matrix_device_events_total" "To-device messages of the Matrix device, by what became of them: all but received and sent were dropped, and are repeated by their sender if they were meant well.";
+    DEVICE_SYNCS_FAILED Counter "sfu_matrix_device_failed_syncs_total" "Syncs of the Matrix device that its homeserver did not answer.";
     JOIN Histogram "sfu_join_duration_seconds" "From a token that was accepted to media that is connected.";
     SOCKETS Counter "sfu_websockets_opened_total" "Signalling sockets opened.";
     SOCKETS_REFUSED Counter "sfu_websockets_refused_total" "Signalling sockets refused before they were opened, by reason.";
@@ -192,7 +195,21 @@ pub(crate) struct MatrixStats {
     pub(crate) watch: focus_matrix::watch::Counts,
     pub(crate) homeservers_up: usize,
     pub(crate) homeservers_down: usize,
+    /// Of the Matrix device: whether it works, what became of events, failed syncs.
+    pub(crate) device: DeviceStats,
 }
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct DeviceStats {
+    pub(crate) ready: bool,
+    /// In the order of [`DEVICE_OUTCOMES`].
+    pub(crate) events: [u64; DEVICE_OUTCOMES.len()],
+    pub(crate) failed_syncs: u64,
+}
+
+/// What can become of a to-device message.
+pub(crate) const DEVICE_OUTCOMES: [&str; 8] =
+    ["received", "sent", "unsent", "clear_text", "undecryptable", "unknown_device", "malformed", "refused"];
 
 /// What a request for a token can come to.
 pub(crate) const OUTCOMES: [&str; 6] =
@@ -334,6 +351,11 @@ impl Metrics {
         self.gauge(&MATRIX_STALE, None, watch.stale);
         self.gauge(&HOMESERVERS, Some(("kind", "up")), matrix.homeservers_up);
         self.gauge(&HOMESERVERS, Some(("kind", "down")), matrix.homeservers_down);
+        self.gauge(&DEVICE_READY, None, usize::from(matrix.device.ready));
+        for (event, value) in DEVICE_OUTCOMES.into_iter().zip(matrix.device.events) {
+            self.count(&DEVICE_EVENTS, Some(("event", event)), value);
+        }
+        self.count(&DEVICE_SYNCS_FAILED, None, matrix.device.failed_syncs);
     }
 
     fn tell_drivers(&self, workers: &[WorkerStats]) {

@@ -158,6 +158,7 @@ impl Node {
             openid: OpenId::default(),
             hints,
             device: Arc::default(),
+            has_device: config.matrix.device.is_some(),
             watch_counts: watch_counts.clone(),
             dev_minter: config.dev.then_some(minter),
             allowed_origins: config.http.allowed_origins.clone(),

@@ -38,6 +38,8 @@ pub(crate) struct NodeState {
     /// To those who watch who may stay.
     pub(crate) hints: mpsc::Sender<Hint>,
     pub(crate) device: Arc<device::Counters>,
+    /// There is a Matrix device, or there will be.
+    pub(crate) has_device: bool,
     pub(crate) watch_counts: SharedCounts,
     /// With `--dev`: mints tokens for anybody.
     pub(crate) dev_minter: Option<Minter>,
@@ -81,7 +83,8 @@ impl NodeState {
         let reach = gate.reach();
         let homeservers_up = reach.iter().filter(|(_, reach)| *reach == Reach::Up).count();
         let homeservers_down = reach.len() - homeservers_up;
-        MatrixStats { outcomes: gate.outcomes(), watch, homeservers_up, homeservers_down }
+        let device = self.device.stats();
+        MatrixStats { outcomes: gate.outcomes(), watch, homeservers_up, homeservers_down, device }
     }
 
     pub(crate) fn render_metrics(&self) -> String {

@@ -7,6 +7,8 @@ use tracing_subscriber::filter::ParseError;
 use crate::config::{Log, LogFormat};
 
 const OWN_CRATES: [&str; 4] = ["sfu_server", "sfu_core", "focus_control", "focus_signaling"];
+/// Warns with user and device ids.
+const SILENT_CRATE: &str = "matrix_sdk_crypto";
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// What `log.level` means.
@@ -16,7 +18,7 @@ pub(crate) fn filter(level: &str) -> Result<EnvFilter, ParseError> {
     }
     let others = if matches!(level, "off" | "error") { level } else { "warn" };
     let own = OWN_CRATES.map(|name| format!("{name}={level}")).join(",");
-    EnvFilter::builder().parse(format!("{others},{own}"))
+    EnvFilter::builder().parse(format!("{others},{SILENT_CRATE}=off,{own}"))
 }
 
 /// Once per process. A second call (tests) changes nothing.

@@ -86,7 +86,7 @@ struct World {
 
 pub async fn run(args: &AuthoriseArgs) -> Result<()> {
     let scenario = &args.scenario;
-    let setup = Setup::new(&scenario.matrix, scenario.server.as_deref(), scenario.ca.as_deref())?;
+    let setup = Setup::new(&scenario.matrix, scenario.server.as_deref(), scenario.ca.as_deref()).await?;
     let mut rng = StdRng::from_os_rng();
     let mut model = Model::default();
     let world = Arc::new(world(args, setup, &mut model).await?);

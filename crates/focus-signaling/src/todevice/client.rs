@@ -73,6 +73,11 @@ impl Client {
         }
     }
 
+    /// It has ended, and the focus has heard all that it has to hear.
+    pub fn is_over(&self) -> bool {
+        self.link.is_over()
+    }
+
     /// Messages of the focus that were none.
     pub fn malformed(&self) -> u64 {
         self.malformed

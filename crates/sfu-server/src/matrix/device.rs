@@ -5,7 +5,10 @@
 //! sender's homeserver does not list, is dropped and counted. The private keys are in a file of their own in `state.dir`.
 
 mod account;
+mod client;
+mod counters;
 mod desk;
+mod lookups;
 mod olm;
 
 use std::fs::{self, DirBuilder, Permissions};
@@ -13,7 +16,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use focus_control::ConnectionId;
@@ -25,8 +28,11 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 
 use account::{Account, AccountError};
+use client::{Client, Failure};
+pub(crate) use counters::Counters;
+use counters::count;
 use desk::{Desk, Told};
-use olm::Olm;
+use olm::{Olm, Received};
 
 use super::fetch::Fetcher;
 use super::gate::{Gate, Proof};
@@ -81,7 +87,12 @@ pub(crate) async fn keep(parts: Parts, mut stop: watch::Receiver<bool>) {
             Ok(device) => {
                 tracing::info!("Matrix device is ready");
                 parts.counters.ready.store(1, Ordering::Relaxed);
-                return device.run(stop).await;
+                wait = RETRY.0;
+                if device.run(&mut stop).await {
+                    return;
+                }
+                parts.counters.ready.store(0, Ordering::Relaxed);
+                tracing::warn!("the homeserver does not know the Matrix device's access token any more");
             }
             Err(error) => tracing::warn!(%error, "the Matrix device cannot start"),
         }
@@ -122,33 +133,12 @@ pub(crate) enum DeviceError {
     Keys,
 }
 
-/// What became of events, for the metrics.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    /// 1: its homeserver has its keys.
-    pub(crate) ready: AtomicU64,
-    /// Decrypted, of our type, and from a device that its homeserver lists.
-    pub(crate) received: AtomicU64,
-    pub(crate) sent: AtomicU64,
-    pub(crate) clear_text: AtomicU64,
-    pub(crate) undecryptable: AtomicU64,
-    /// Encrypted by keys that are not those of the device that it says that it is.
-    pub(crate) unknown_device: AtomicU64,
-    pub(crate) malformed: AtomicU64,
-    /// Answers that could not be encrypted or sent.
-    pub(crate) unsent: AtomicU64,
-    pub(crate) failed_syncs: AtomicU64,
-    /// Dropped by the carriage: too many, late, of unknown links.
-    pub(crate) refused: AtomicU64,
-}
-
-pub(super) fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
-}
-
 /// A device whose keys its homeserver has.
 pub(crate) struct Device {
     olm: Olm,
+    client: Client,
+    /// Where its sync goes on.
+    since: Option<String>,
     desk: Desk,
     told: mpsc::Receiver<Told>,
     counters: Arc<Counters>,
@@ -163,32 +153,46 @@ impl Device {
             make_private(dir).map_err(|error| DeviceError::Store(error.to_string()))?;
         }
         let account = Account::open(fetcher.configured(), &settings, dir.as_deref()).await?;
-        let olm = Olm::open(fetcher, account, dir, counters.clone()).await?;
+        let client = Client::of(fetcher, &account);
+        let (olm, since) = Olm::open(client.clone(), &account, dir, counters.clone()).await?;
         let (tell, told) = mpsc::channel(TOLD_MAX);
         let desk = Desk::new(prefix, control, next_connection, authorise, tell);
-        Ok(Self { olm, desk, told, counters })
+        Ok(Self { olm, client, since, desk, told, counters })
     }
 
-    /// Runs until the node stops.
-    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    /// Runs until the node stops; `false`: until its access token is no more.
+    pub(crate) async fn run(mut self, stop: &mut watch::Receiver<bool>) -> bool {
         let (synced, mut syncs) = mpsc::channel(1);
-        let syncing = tokio::spawn(sync(self.olm.client(), self.counters.clone(), synced));
-        loop {
+        let syncing = tokio::spawn(sync(self.client.clone(), self.since.take(), self.counters.clone(), synced));
+        let stopped = loop {
             let deadline = self.carry_out().await;
             tokio::select! {
-                () = stopped(&mut stop) => break,
-                Some(response) = syncs.recv() => {
-                    for (from, content, bytes) in self.olm.receive(response).await {
-                        count(&self.counters.received);
-                        self.desk.server.handle_content(Instant::now(), from, content, bytes);
-                        self.carry_out().await;
+                () = stopped(stop) => break true,
+                response = syncs.recv() => match response {
+                    Some(response) => {
+                        let received = self.olm.receive(response).await;
+                        self.handle_received(received).await;
                     }
+                    None => break false,
+                },
+                Some(done) = self.olm.done() => {
+                    let received = self.olm.handle_done(done).await;
+                    self.handle_received(received).await;
                 }
                 Some(told) = self.told.recv() => self.desk.handle_told(Instant::now(), told),
                 () = sleep_until(deadline) => self.desk.server.handle_timeout(Instant::now()),
             }
-        }
+        };
         syncing.abort();
+        stopped
+    }
+
+    async fn handle_received(&mut self, received: Vec<Received>) {
+        for (from, content, bytes) in received {
+            count(&self.counters.received);
+            self.desk.server.handle_content(Instant::now(), from, content, bytes);
+            self.carry_out().await;
+        }
     }
 
     async fn carry_out(&mut self) -> Option<Instant> {
@@ -204,21 +208,30 @@ impl Device {
     }
 }
 
-/// Asks the homeserver for ever, and hands on what comes.
-async fn sync(client: olm::Client, counters: Arc<Counters>, synced: mpsc::Sender<olm::Sync>) {
-    let mut since = client.since.clone();
+/// Asks the homeserver for as long as the access token is good, and hands on what comes.
+async fn sync(
+    client: Client,
+    mut since: Option<String>,
+    counters: Arc<Counters>,
+    synced: mpsc::Sender<client::Synced>,
+) {
     let mut wait = RETRY.0;
     loop {
         match client.sync(since.as_deref(), SYNC_HOLD).await {
-            Some(response) => {
+            Ok(response) => {
+                counters.ready.store(1, Ordering::Relaxed);
                 wait = RETRY.0;
                 since = Some(response.next_batch.clone());
                 if synced.send(response).await.is_err() {
                     return;
                 }
             }
-            None => {
+            Err(failure) => {
+                counters.ready.store(0, Ordering::Relaxed);
                 count(&counters.failed_syncs);
+                if failure == Failure::Unauthorized {
+                    return;
+                }
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(RETRY.1);
             }

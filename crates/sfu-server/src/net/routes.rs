@@ -128,6 +128,9 @@ struct MatrixReadiness {
     /// `appservice`, `openid`, or `open`: nobody checks who is in a room.
     step: &'static str,
     homeservers: BTreeMap<String, &'static str>,
+    /// Of the Matrix device, if there is one: `up`, or `down`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -147,6 +150,7 @@ async fn readyz(State(state): State<Arc<NodeState>>) -> Response {
     let matrix = state.gate.as_ref().map(|gate| MatrixReadiness {
         step: gate.step(),
         homeservers: gate.reach().into_iter().map(|(name, reach)| (name, reach.word())).collect(),
+        device: state.has_device.then(|| if state.device.stats().ready { "up" } else { "down" }),
     });
     (status, Json(Readiness { ready: reasons.is_empty(), reasons, degraded: state.degraded(), matrix })).into_response()
 }

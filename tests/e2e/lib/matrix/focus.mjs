@@ -23,8 +23,12 @@ function addresses() {
 const toml = (sections) =>
   sections.map(([head, values]) => [head, ...Object.entries(values).map(([key, value]) => `${key} = ${JSON.stringify(value)}`)].join('\n')).join('\n\n');
 
-/** Prepares it for `homeservers`: `{ serverName, url }`. `registered` tells what each of them has to know. `env`: single options. */
-export async function prepareFocus({ folder, port, metricsPort, homeservers, env = {} }) {
+/**
+ * Prepares it for `homeservers`: `{ serverName, url }`. `registered` tells what each of them has to know. `device`: the account
+ * on the first of them with which it takes signalling by to-device messages; it is then announced without any address.
+ * `env`: single options.
+ */
+export async function prepareFocus({ folder, port, metricsPort, homeservers, device = null, env = {} }) {
   await mkdir(join(folder, 'state'), { recursive: true, mode: 0o700 });
   const file = join(folder, 'focus.toml');
   const origin = `http://localhost:${port}`;
@@ -41,7 +45,18 @@ export async function prepareFocus({ folder, port, metricsPort, homeservers, env
     registered.push(await initMatrix({ folder, name: `hs${index + 1}`, configuration: file, serverName, homeserverUrl: url, publicUrl: origin, focusUrl: `http://127.0.0.1:${port}` }));
   }
   const section = ({ serverName, url, asTokenFile, hsTokenFile }) => ['[[matrix.homeservers]]', { server_name: serverName, url, as_token_file: asTokenFile, hs_token_file: hsTokenFile }];
-  await writeFile(file, toml([...basis, ['[matrix]', { mode: 'appservice', public_url: origin }], ...registered.map(section)]));
+  const access = [['[matrix]', { mode: 'appservice', public_url: origin }]];
+  let address = null;
+  if (device) {
+    const passwordFile = join(folder, 'device-password');
+    await writeFile(passwordFile, `${device.password}\n`, { mode: 0o600 });
+    address = { user_id: `@${device.localpart}:${homeservers[0].serverName}`, device_id: device.deviceId };
+    access.push(['[matrix.device]', { ...address, password_file: passwordFile }]);
+    for (const each of registered) {
+      each.transports = each.transports.map(({ url: _url, service_url: _service, ...rest }) => ({ ...rest, matrix: address }));
+    }
+  }
+  await writeFile(file, toml([...basis, ...access, ...registered.map(section)]));
 
   const log = [];
   let child = null;
@@ -50,6 +65,8 @@ export async function prepareFocus({ folder, port, metricsPort, homeservers, env
     port,
     log,
     registered,
+    /** Its Matrix device, if it has one. */
+    address,
     get pid() {
       return child?.pid ?? null;
     },

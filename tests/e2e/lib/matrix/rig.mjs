@@ -12,11 +12,15 @@ import { prepareFocus } from './focus.mjs';
 import { freePorts } from './ports.mjs';
 import { makeCertificate, startSynapse, synapseAt } from './synapse.mjs';
 
+/** The focus's own Matrix device, of a user of the first homeserver. */
+const DEVICE = { localpart: 'focus', deviceId: 'FOCUS', password: randomBytes(24).toString('base64url') };
+
 /**
- * Starts all of it. `focusEnv`: single options of the focus. `onStep`: is told what is being done. If a part does not start,
+ * Starts all of it. `focusEnv`: single options of the focus. `toDevice`: what homeservers announce of the focus is its Matrix
+ * device, and no address. `onStep`: is told what is being done. If a part does not start,
  * the others are ended before this throws.
  */
-export async function startRig({ focusEnv = {}, onStep = () => {} } = {}) {
+export async function startRig({ focusEnv = {}, toDevice = false, onStep = () => {} } = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'rust-sfu-matrix-'));
   process.once('exit', () => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }));
   const homeservers = [];
@@ -35,7 +39,7 @@ export async function startRig({ focusEnv = {}, onStep = () => {} } = {}) {
   try {
     const [port, metricsPort, ...ports] = await freePorts(6);
     const places = [0, 2].map((at) => synapseAt({ client: ports[at], federation: ports[at + 1] }));
-    focus = await prepareFocus({ folder: join(folder, 'focus'), port, metricsPort, homeservers: places, env: focusEnv });
+    focus = await prepareFocus({ folder: join(folder, 'focus'), port, metricsPort, homeservers: places, device: toDevice ? DEVICE : null, env: focusEnv });
 
     onStep('two homeservers');
     const tls = await makeCertificate(folder);
@@ -47,6 +51,8 @@ export async function startRig({ focusEnv = {}, onStep = () => {} } = {}) {
     );
     const failed = started.find(({ status }) => status === 'rejected');
     if (failed) throw failed.reason;
+
+    if (toDevice) await registerUser(homeservers[0], DEVICE.localpart, DEVICE.password);
 
     onStep('the focus');
     await focus.start();

@@ -1,0 +1,112 @@
+// A focus that nobody reaches but by Olm-encrypted to-device messages of its own Matrix device: headless members (`sfu-bench`, in Rust) of
+// two real homeservers call each other, also when the homeservers lose, delay and repeat what they carry.
+
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { BENCH, NFT, need } from '../lib/need.mjs';
+import { startRig } from '../lib/matrix/rig.mjs';
+import { until } from '../lib/wait.mjs';
+
+const skip = need('synapse', 'openssl', 'bench', 'nft');
+const TIMEOUT_MS = 120_000;
+const BY_DEVICE = ['--carriage', 'to-device'];
+
+let rig = null;
+before(async () => {
+  if (skip) return;
+  rig = await startRig({ toDevice: true });
+  await until('the focus has a device', async () => (await readiness()).device === 'up', { describe: readiness });
+});
+after(() => rig?.close());
+
+const readiness = async () => (await (await fetch(`${rig.focus.origin}/readyz`)).json()).matrix;
+const events = async (event) => (await rig.focus.metrics()).sum('sfu_matrix_device_events_total', { event });
+const nft = (...words) => execFileSync(NFT, words);
+
+/** From now on nobody gets a packet to the focus's HTTP port. */
+function closeHttp(t) {
+  nft('add', 'table', 'ip', 'todevice');
+  t.after(() => nft('delete', 'table', 'ip', 'todevice'));
+  nft('add', 'chain', 'ip', 'todevice', 'in', '{ type filter hook input priority 0; }');
+  // Attempts to connect are counted. Our own connections of before are at most closed.
+  nft('add', 'rule', 'ip', 'todevice', 'in', 'tcp', 'dport', `${rig.focus.port}`, 'tcp', 'flags', '&', '(syn|ack)', '==', 'syn', 'counter', 'drop');
+  nft('add', 'rule', 'ip', 'todevice', 'in', 'tcp', 'dport', `${rig.focus.port}`, 'drop');
+  return () => Number(/packets (\d+)/.exec(String(nft('list', 'table', 'ip', 'todevice')))[1]);
+}
+
+/** Runs it. `report` resolves to its last line, which is JSON; `says` when it says something. */
+function bench(...args) {
+  const homeservers = rig.homeservers.flatMap(({ origin, registrationSecret }, index) => {
+    const file = join(rig.folder, `registration-secret-${index}`);
+    writeFileSync(file, registrationSecret, { mode: 0o600 });
+    return ['--homeserver', origin, '--registration-secret-file', file];
+  });
+  const child = spawn(BENCH, [...args, ...homeservers, ...BY_DEVICE], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let [output, words] = ['', ''];
+  child.stdout.on('data', (chunk) => (output += chunk));
+  child.stderr.on('data', (chunk) => (words += chunk));
+  const ended = new Promise((resolve) => child.once('close', resolve));
+  return {
+    says: (what) => until(`"${what}"`, () => words.includes(what), { deadlineMs: 30_000, describe: () => words }),
+    report: ended.then((code) => {
+      assert.equal(code, 0, `${words}\n${output}\n${rig.focus.log.slice(-20).join('\n')}`);
+      return JSON.parse(output.trim().split('\n').at(-1));
+    }),
+  };
+}
+
+/** Everybody got everything of everybody, and could open it. */
+function assertCall(report, participants) {
+  assert.equal(report.joined, participants);
+  assert.equal(report.streams, participants * (participants - 1) * 2);
+  assert.deepEqual([report.streams_without_media, report.frames_without_key, report.frames_unopened, report.foreign_packets], [0, 0, 0, 0]);
+  assert.ok(report.frames_opened > 0);
+  assert.deepEqual(report.matrix.access, ['to_device']);
+}
+
+test('members of two homeservers call over a focus without any HTTP', { skip, timeout: TIMEOUT_MS }, async (t) => {
+  const tried = closeHttp(t);
+  assertCall(await bench('run', '--participants', '3', '--duration', '3s', '--join-rate', '2').report, 3);
+  assert.equal(tried(), 0, 'nobody tried');
+  assert.equal((await rig.focus.metrics()).sum('sfu_websockets_opened_total'), 0);
+  assert.ok((await events('received')) >= 3 * 2 && (await events('sent')) >= 3 * 2);
+});
+
+test('homeservers may lose, delay and repeat', { skip, timeout: TIMEOUT_MS }, async (t) => {
+  closeHttp(t);
+  const weather = ['--loss', '0.2', '--reorder', '0.3', '--replay', '0.2', '--seed', '3'];
+  const report = await bench('run', '--participants', '3', '--duration', '2s', '--join-rate', '2', ...weather).report;
+  assertCall(report, 3);
+  const { lost, delayed, repeated } = report.matrix.weather;
+  assert.ok(lost > 0 && delayed > 0 && repeated > 0, JSON.stringify(report.matrix.weather));
+});
+
+test('what comes in clear text is dropped, and counted', { skip, timeout: TIMEOUT_MS }, async () => {
+  const [clear, joined] = [await events('clear_text'), await rig.focus.metrics()];
+  const mallory = await rig.user('mallory', 1);
+  const room = await rig.room([mallory]);
+  const { user_id: focus, device_id: device } = rig.focus.address;
+  const content = { room_id: room, slot_id: 'm.call#ROOM', member_id: 'm', session: 'q7Jm2v', seq: 1, m: { t: 'hello', id: 1, b: { v: 1 } } };
+  await mallory.call('PUT', '/v3/sendToDevice/org.rust_sfu.signal/t1', { messages: { [focus]: { [device]: content } } });
+  await until('it is counted', async () => (await events('clear_text')) === clear + 1);
+  assert.equal((await rig.focus.metrics()).sum('sfu_joins_total'), joined.sum('sfu_joins_total'));
+});
+
+test('the focus is restarted: it is the same device, and everybody comes back', { skip, timeout: TIMEOUT_MS }, async () => {
+  const alice = await rig.user('alice', 1);
+  const { user_id: focus, device_id: device } = rig.focus.address;
+  const keys = async () => (await alice.call('POST', '/v3/keys/query', { device_keys: { [focus]: [] } })).device_keys[focus][device].keys;
+  const before = await keys();
+  const call = bench('matrix', 'comeback', '--participants', '2');
+  await call.says('all have all');
+  await rig.focus.stop();
+  await call.says('the focus is gone');
+  await rig.focus.start();
+  const report = await call.report;
+  assert.equal(report.returns, 1);
+  assert.ok(report.lives >= 4 && report.frames_opened > 0, JSON.stringify(report));
+  assert.deepEqual(await keys(), before);
+});
