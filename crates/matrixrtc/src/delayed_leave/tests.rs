@@ -332,6 +332,17 @@ fn a_silent_server_is_asked_again_before_the_leave_is_due() {
     assert!(rig.machine.is_probably_left(), "the last restart is not waited for beyond the moment");
 }
 
+/// What the answer would be then is of no interest any more: the next question comes a moment after the leave was due.
+#[test]
+fn a_restart_is_not_waited_for_beyond_the_expiry() {
+    let mut rig = Rig::joined_with(Config { delay: seconds(3), ..Config::default() });
+    let start = rig.now;
+    assert!(is_restart(&rig.next().ask));
+    assert_eq!(rig.now - start, millis(1500));
+    assert!(is_restart(&rig.next().ask));
+    assert_eq!(rig.now - start, seconds(3) + RETRY, "and not 2 s and a moment after it was asked");
+}
+
 /// The homeserver began the delay again when the request came, at some time since it left.
 #[test]
 fn the_delay_is_counted_from_the_request_and_not_from_its_answer() {
@@ -378,6 +389,36 @@ fn a_schedule_answered_late_is_taken_or_cancelled() {
     let asks = [rig.answer_next(Answer::Done), rig.answer_next(Answer::Done)];
     assert!(is_restart(&asks[0]), "it may have been running since the first try: {asks:?}");
     assert!(matches!(&asks[1], Ask::Cancel { delay_id, .. } if delay_id == "one"), "{asks:?}");
+}
+
+#[test]
+fn few_wait_to_be_cancelled_and_the_oldest_is_forgotten() {
+    let mut rig = Rig::new();
+    rig.machine.join(rig.now);
+    let mut unanswered = Vec::new();
+    while unanswered.len() < STALE_MAX + 3 {
+        let action = rig.next();
+        match action.ask {
+            Ask::Schedule { .. } => unanswered.push(action),
+            _ => rig.answer(&action, Answer::Done),
+        }
+    }
+    let last = unanswered.pop().expect("a schedule");
+    rig.answer(&last, Answer::Scheduled { delay_id: "armed".to_owned() });
+    assert!(is_restart(&rig.answer_next(Answer::Done)));
+    for (n, action) in unanswered.iter().enumerate() {
+        rig.answer(action, Answer::Scheduled { delay_id: n.to_string() });
+    }
+    assert_eq!(rig.machine.stale.len(), STALE_MAX);
+    let mut cancelled = Vec::new();
+    rig.drain();
+    while !rig.machine.stale.is_empty() {
+        if let Ask::Cancel { delay_id, .. } = rig.answer_next(Answer::Done) {
+            cancelled.push(delay_id);
+        }
+    }
+    // The first was on its way when it was forgotten, the second was not.
+    assert_eq!(cancelled, ["0", "2", "3", "4", "5", "6", "7", "8", "9"]);
 }
 
 #[test]

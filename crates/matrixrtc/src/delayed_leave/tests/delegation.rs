@@ -142,3 +142,22 @@ fn leaving_cancels_what_was_lent() {
     assert!(matches!(rig.answer_next(Answer::Lost), Ask::Cancel { delay_id, .. } if delay_id == "lent"));
     assert_eq!(rig.events, [Event::Left]);
 }
+
+#[test]
+fn a_check_of_a_loan_without_an_answer_is_made_again_after_a_while() {
+    let mut rig = lent();
+    rig.machine.update(rig.now);
+    assert!(matches!(rig.answer_next(Answer::Done), Ask::SendJoin { fresh: false, .. }));
+    for (answer, wait) in [(Answer::Failed, RETRY_MAX), (limited(Some(seconds(3))), seconds(3))] {
+        let ask = rig.answer_next(answer);
+        assert!(matches!(&ask, Ask::Restart { delay_id, .. } if delay_id == "lent"), "{ask:?}");
+        rig.wait(wait - millis(1));
+        assert!(rig.asked.is_empty(), "before its time");
+        rig.wait(millis(1));
+        rig.drain();
+        assert_eq!(rig.asked.len(), 1, "at its time");
+    }
+    rig.answer_next(Answer::Done);
+    rig.wait(seconds(600));
+    assert!(rig.asked.is_empty(), "it is there");
+}

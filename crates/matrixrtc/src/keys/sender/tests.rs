@@ -132,6 +132,21 @@ fn a_later_newcomer_makes_a_new_key_for_all() {
     assert_eq!(rig.told(), [(1, members(&[4]))]);
 }
 
+/// Whatever its age: nothing was encrypted with it yet.
+#[test]
+fn a_newcomer_is_told_the_key_that_waits_to_be_used() {
+    let policy = Policy::FixedGrace { grace: seconds(1) };
+    for ratchet in [false, true] {
+        let config = SenderConfig { use_delay: seconds(5), ratchet, ..SenderConfig::new(policy) };
+        let mut rig = Rig::started(config, &[1, 2]);
+        rig.set(&[1]);
+        assert_eq!((rig.told(), rig.used()), (vec![(1, members(&[1]))], vec![(1, seconds(5))]));
+        rig.wait(seconds(3));
+        rig.set(&[1, 3]);
+        assert_eq!((rig.told(), rig.used()), (vec![(1, members(&[3]))], vec![]), "ratchet: {ratchet}");
+    }
+}
+
 #[test]
 fn a_leave_makes_a_new_key_for_those_who_stay() {
     let mut rig = Rig::fixed(&[1, 2, 3]);
