@@ -283,7 +283,7 @@ fn origin(from: u8) -> Origin {
 
 fn said(answer: Said) -> Answer {
     match answer {
-        Said::Scheduled(id) => Answer::Scheduled { delay_id: format!("id{id}") },
+        Said::Scheduled(id) => Answer::Scheduled { delay_id: format!("id{id}").into() },
         Said::SentAtOnce => Answer::SentAtOnce,
         Said::Done => Answer::Done,
         Said::RateLimited(wait) => Answer::RateLimited { retry_after: wait.map(seconds) },

@@ -15,6 +15,7 @@
 
 mod answers;
 pub mod config;
+mod delay_id;
 mod drive;
 pub mod http;
 mod support;
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant};
 
 pub use self::config::Config;
 use self::config::*;
+pub use self::delay_id::DelayId;
 pub use self::http::Answer;
 pub use self::support::{Manage, Schedule, Support};
 
@@ -45,9 +47,9 @@ pub enum Ask {
     /// Have the leave sent after `delay`. A repetition after a broken answer has the same transaction.
     Schedule { dialect: Schedule, delay: Duration, transaction: String },
     /// Begin the delay again.
-    Restart { dialect: Manage, delay_id: String },
+    Restart { dialect: Manage, delay_id: DelayId },
     /// Never send it.
-    Cancel { dialect: Manage, delay_id: String },
+    Cancel { dialect: Manage, delay_id: DelayId },
     /// Send the join event, with `expires` = `periods` × [`Config::expiry`](config::Config). A `fresh` one is a new membership:
     /// its legacy content has no `created_ts`, or others would take it for the old one and send no keys. Otherwise `created_ts`
     /// is that of the join.
@@ -55,9 +57,9 @@ pub enum Ask {
     /// Send the leave event.
     SendLeave { transaction: String },
     /// Ask the focus to keep restarting this scheduled leave, and to send it when we are lost: `delegate_leave`.
-    Delegate { delay_id: String, delay: Duration },
+    Delegate { delay_id: DelayId, delay: Duration },
     /// Tell the focus that it need not any more. Best effort: what it held is cancelled besides.
-    TakeBack { delay_id: String },
+    TakeBack { delay_id: DelayId },
 }
 
 /// What comes out.
@@ -142,7 +144,7 @@ enum Will {
         not_before: Instant,
     },
     Armed {
-        delay_id: String,
+        delay_id: DelayId,
         delay: Duration,
         /// At the earliest: counted from when the request left.
         expires_at: Instant,
@@ -179,13 +181,13 @@ enum Loan {
     },
     /// Scheduled, and offered to the focus.
     Offered {
-        delay_id: String,
+        delay_id: DelayId,
         delay: Duration,
         tries: u32,
     },
     /// `check_at`: our own member event may have cancelled it.
     Lent {
-        delay_id: String,
+        delay_id: DelayId,
         tries: u32,
         check_at: Option<Instant>,
     },
@@ -194,7 +196,7 @@ enum Loan {
 /// A scheduled leave that must not fire any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Stale {
-    delay_id: String,
+    delay_id: DelayId,
     /// It is all we have until another is armed.
     after_armed: bool,
     not_before: Instant,
@@ -474,7 +476,7 @@ impl DelayedLeave {
         }
     }
 
-    fn retire(&mut self, now: Instant, delay_id: String, after_armed: bool) {
+    fn retire(&mut self, now: Instant, delay_id: DelayId, after_armed: bool) {
         if self.stale.len() == STALE_MAX {
             self.stale.pop_front();
         }

@@ -14,7 +14,6 @@ pub mod node;
 mod notify;
 mod random;
 mod state;
-#[cfg_attr(not(test), expect(dead_code, reason = "until the focus has a Matrix device of its own"))]
 mod store;
 mod telemetry;
 mod web;

@@ -1,5 +1,5 @@
 //! What must survive a restart: who was removed from which conference, the last wills that the focus holds for its
-//! members, and small things by name. One SQLite file, `focus.sqlite3` in `state.dir`, of this process alone.
+//! members. One SQLite file, `focus.sqlite3` in `state.dir`, of this process alone.
 //!
 //! The machines hold the truth; this is their copy for the next process. It is read once, at start, and afterwards only
 //! written: [`Store::write`] never waits for the disk. What cannot be written now (disk full, read-only) is kept and
@@ -11,7 +11,6 @@ mod keeper;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -73,10 +72,8 @@ pub(crate) struct Delegation {
 #[derive(Clone)]
 pub(crate) enum Write {
     Deny(Denial),
-    Allow { conference: String, identity: String },
     Delegate(Delegation),
     EndDelegation { conference: String, identity: String },
-    Meta { name: &'static str, value: Vec<u8> },
 }
 
 /// Everything that the last process left.
@@ -84,7 +81,6 @@ pub(crate) enum Write {
 pub(crate) struct Saved {
     pub(crate) denials: Vec<Denial>,
     pub(crate) delegations: Vec<Delegation>,
-    pub(crate) meta: BTreeMap<String, Vec<u8>>,
 }
 
 /// How writing goes.
@@ -117,7 +113,6 @@ impl Health {
 pub(crate) struct Store {
     jobs: SyncSender<Job>,
     health: Arc<Health>,
-    dir: Option<Arc<Path>>,
 }
 
 impl Store {
@@ -131,10 +126,10 @@ impl Store {
             }
             None => Db::in_memory()?,
         };
-        Self::start(db, dir)
+        Self::start(db)
     }
 
-    fn start(db: Db, dir: Option<&Path>) -> Result<(Self, Saved), StoreError> {
+    fn start(db: Db) -> Result<(Self, Saved), StoreError> {
         let saved = db.load()?;
         let health = Arc::new(Health::default());
         health.degraded.store(db.is_read_only(), Ordering::Relaxed);
@@ -142,7 +137,7 @@ impl Store {
         let keeper = Keeper::new(db, health.clone());
         let thread = std::thread::Builder::new().name("state".into());
         thread.spawn(move || keeper.run(&inbox)).map_err(StoreError::Thread)?;
-        Ok((Self { jobs, health, dir: dir.map(Arc::from) }, saved))
+        Ok((Self { jobs, health }, saved))
     }
 
     /// Never waits. It is written soon, or when that is possible again.
@@ -163,11 +158,6 @@ impl Store {
 
     pub(crate) fn health(&self) -> &Health {
         &self.health
-    }
-
-    /// `None`: in memory.
-    pub(crate) fn dir(&self) -> Option<&Path> {
-        self.dir.as_deref()
     }
 }
 

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::config::*;
-use super::{Answer, Ask, DelayedLeave, Event, Loan, Member, Output, Pending, Purpose, Schedule, Want, Will, backoff};
+use super::{
+    Answer, Ask, DelayId, DelayedLeave, Event, Loan, Member, Output, Pending, Purpose, Schedule, Want, Will, backoff,
+};
 
 impl DelayedLeave {
     pub(super) fn on_answer(&mut self, now: Instant, pending: Pending, answer: Answer) {
@@ -81,7 +83,7 @@ impl DelayedLeave {
         }
     }
 
-    fn arm(&mut self, now: Instant, delay_id: String, delay: Duration, since: Instant, verified: bool) {
+    fn arm(&mut self, now: Instant, delay_id: DelayId, delay: Duration, since: Instant, verified: bool) {
         let restart_at = if verified { since + self.restart_every(delay) } else { now };
         self.will = Will::Armed { delay_id, delay, expires_at: since + delay, restart_at, verified };
     }
@@ -301,7 +303,7 @@ impl DelayedLeave {
         }
     }
 
-    fn on_delegated(&mut self, now: Instant, asked: &str, answer: Answer) {
+    fn on_delegated(&mut self, now: Instant, asked: &DelayId, answer: Answer) {
         let Loan::Offered { delay_id, tries, .. } = &self.loan else { return };
         if delay_id != asked {
             return;

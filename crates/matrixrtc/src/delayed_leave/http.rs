@@ -8,7 +8,7 @@ use std::time::Duration;
 use ruma::OwnedRoomId;
 use serde_json::{Value, json};
 
-use super::{Ask, Manage, Schedule};
+use super::{Ask, DelayId, Manage, Schedule};
 
 /// Where the member event lives, and what its leave looks like. The same for all requests of one membership.
 #[derive(Clone, PartialEq)]
@@ -50,7 +50,7 @@ pub struct Request {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// Scheduled under this id.
-    Scheduled { delay_id: String },
+    Scheduled { delay_id: DelayId },
     /// A success without `delay_id`: the leave was sent at once.
     SentAtOnce,
     /// Success of any other request.
@@ -77,8 +77,8 @@ impl Ask {
     pub fn to_http(&self, address: &Address, content: &Value) -> Option<Request> {
         Some(match self {
             Self::Schedule { dialect, delay, transaction } => schedule(address, *dialect, *delay, transaction),
-            Self::Restart { dialect, delay_id } => manage(*dialect, delay_id, "restart"),
-            Self::Cancel { dialect, delay_id } => manage(*dialect, delay_id, "cancel"),
+            Self::Restart { dialect, delay_id } => manage(*dialect, delay_id.as_str(), "restart"),
+            Self::Cancel { dialect, delay_id } => manage(*dialect, delay_id.as_str(), "cancel"),
             Self::SendJoin { transaction, .. } => send(address, transaction, content.clone()),
             Self::SendLeave { transaction } => send(address, transaction, address.leave.clone()),
             Self::Delegate { .. } | Self::TakeBack { .. } => return None,
@@ -158,7 +158,7 @@ impl Answer {
         let manages = matches!(ask, Ask::Restart { .. } | Ask::Cancel { .. });
         match status {
             200..=299 if schedules => match body["delay_id"].as_str().filter(|id| !id.is_empty()) {
-                Some(id) => Self::Scheduled { delay_id: id.to_owned() },
+                Some(id) => Self::Scheduled { delay_id: id.into() },
                 None => Self::SentAtOnce,
             },
             200..=299 => Self::Done,

@@ -94,7 +94,7 @@ impl Rig {
     }
 
     fn schedule(&mut self, id: &str) -> Ask {
-        let ask = self.answer_next(Answer::Scheduled { delay_id: id.to_owned() });
+        let ask = self.answer_next(Answer::Scheduled { delay_id: id.into() });
         assert!(matches!(ask, Ask::Schedule { .. }), "{ask:?}");
         ask
     }
@@ -384,8 +384,8 @@ fn a_schedule_answered_late_is_taken_or_cancelled() {
         other => panic!("{other:?}"),
     };
     assert_eq!(transaction(&first), transaction(&second), "so that the server knows it for the same");
-    rig.answer(&second, Answer::Scheduled { delay_id: "two".to_owned() });
-    rig.answer(&first, Answer::Scheduled { delay_id: "one".to_owned() });
+    rig.answer(&second, Answer::Scheduled { delay_id: "two".into() });
+    rig.answer(&first, Answer::Scheduled { delay_id: "one".into() });
     let asks = [rig.answer_next(Answer::Done), rig.answer_next(Answer::Done)];
     assert!(is_restart(&asks[0]), "it may have been running since the first try: {asks:?}");
     assert!(matches!(&asks[1], Ask::Cancel { delay_id, .. } if delay_id == "one"), "{asks:?}");
@@ -404,10 +404,10 @@ fn few_wait_to_be_cancelled_and_the_oldest_is_forgotten() {
         }
     }
     let last = unanswered.pop().expect("a schedule");
-    rig.answer(&last, Answer::Scheduled { delay_id: "armed".to_owned() });
+    rig.answer(&last, Answer::Scheduled { delay_id: "armed".into() });
     assert!(is_restart(&rig.answer_next(Answer::Done)));
     for (n, action) in unanswered.iter().enumerate() {
-        rig.answer(action, Answer::Scheduled { delay_id: n.to_string() });
+        rig.answer(action, Answer::Scheduled { delay_id: n.to_string().into() });
     }
     assert_eq!(rig.machine.stale.len(), STALE_MAX);
     let mut cancelled = Vec::new();
@@ -535,4 +535,15 @@ fn strays_are_counted_and_ignored() {
     rig.machine.handle_answer(rig.now, RequestId(999), Answer::SentAtOnce);
     assert_eq!(rig.machine.counters().strays, 1);
     assert!(rig.machine.is_joined());
+}
+
+/// Whoever reads a log could send the leave.
+#[test]
+fn no_debug_shows_an_id() {
+    let mut rig = Rig::joined();
+    let restart = rig.next();
+    let delegate = Ask::Delegate { delay_id: "one".into(), delay: seconds(1) };
+    let answer = Answer::Scheduled { delay_id: "one".into() };
+    let shown = format!("{restart:?} {delegate:?} {answer:?} {:?}", rig.machine);
+    assert!(shown.contains("[delay id]") && !shown.contains("one\""), "{shown}");
 }

@@ -12,7 +12,6 @@ use super::{Delegation, Denial, Saved, StoreError, Write};
 
 /// Version `n` of the schema is what the first `n` of these make. They only add, so that an older version can still read.
 const MIGRATIONS: [&str; 1] = ["
-    CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE denied (
         conference TEXT NOT NULL, identity TEXT NOT NULL, until_ms INTEGER NOT NULL,
         PRIMARY KEY (conference, identity)
@@ -91,8 +90,6 @@ impl Db {
             })
         })?;
         saved.delegations = rows.collect::<Result<_, _>>()?;
-        let mut meta = self.connection.prepare("SELECT name, value FROM meta")?;
-        saved.meta = meta.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
         Ok(saved)
     }
 
@@ -133,10 +130,6 @@ fn apply(to: &Transaction<'_>, write: &Write) -> rusqlite::Result<()> {
             let mut insert = to.prepare_cached("INSERT OR REPLACE INTO denied VALUES (?, ?, ?)")?;
             insert.execute(params![d.conference, d.identity, integer(d.until_ms)])?;
         }
-        Write::Allow { conference, identity } => {
-            let mut delete = to.prepare_cached("DELETE FROM denied WHERE conference = ? AND identity = ?")?;
-            delete.execute([conference, identity])?;
-        }
         Write::Delegate(d) => {
             let mut insert = to.prepare_cached("INSERT OR REPLACE INTO delegation VALUES (?, ?, ?, ?, ?, ?, ?)")?;
             let (delay, restarted) = (integer(d.delay_ms), integer(d.restarted_ms));
@@ -146,9 +139,6 @@ fn apply(to: &Transaction<'_>, write: &Write) -> rusqlite::Result<()> {
         Write::EndDelegation { conference, identity } => {
             let mut delete = to.prepare_cached("DELETE FROM delegation WHERE conference = ? AND identity = ?")?;
             delete.execute([conference, identity])?;
-        }
-        Write::Meta { name, value } => {
-            to.prepare_cached("INSERT OR REPLACE INTO meta VALUES (?, ?)")?.execute(params![name, value])?;
         }
     }
     Ok(())
@@ -179,7 +169,7 @@ fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
     let name: String = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let connection = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags)?;
-    connection.query_row("SELECT count(*) FROM meta", [], |_| Ok(()))?;
+    connection.query_row("SELECT count(*) FROM denied", [], |_| Ok(()))?;
     Ok(connection)
 }
 

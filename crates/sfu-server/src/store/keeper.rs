@@ -29,17 +29,14 @@ pub(super) enum Job {
 enum Row {
     Denied(String, String),
     Delegation(String, String),
-    Meta(&'static str),
 }
 
 impl Row {
     fn of(write: &Write) -> Self {
         match write {
             Write::Deny(d) => Self::Denied(d.conference.clone(), d.identity.clone()),
-            Write::Allow { conference, identity } => Self::Denied(conference.clone(), identity.clone()),
             Write::Delegate(d) => Self::Delegation(d.conference.clone(), d.identity.clone()),
             Write::EndDelegation { conference, identity } => Self::Delegation(conference.clone(), identity.clone()),
-            Write::Meta { name, .. } => Self::Meta(name),
         }
     }
 }

@@ -72,15 +72,15 @@ fn a_scheduled_leave_is_managed_in_three_dialects() {
 fn the_join_event_has_the_content_that_it_is_given_and_the_focus_gets_no_http() {
     let join = Ask::SendJoin { fresh: true, periods: 1, transaction: "t.2".to_owned() };
     assert_eq!(http(&join, &address()).body, json!({ "application": "m.call" }));
-    assert!(Ask::TakeBack { delay_id: "id".to_owned() }.to_http(&address(), &Value::Null).is_none());
+    assert!(Ask::TakeBack { delay_id: "id".into() }.to_http(&address(), &Value::Null).is_none());
 }
 
 #[test]
 fn answers_are_read() {
     let schedule = schedule_ask(Schedule::Query);
-    let restart = Ask::Restart { dialect: Manage::Stable, delay_id: "id".to_owned() };
+    let restart = Ask::Restart { dialect: Manage::Stable, delay_id: "id".into() };
     let read = |ask: &Ask, status, body: &str| Answer::read(ask, status, None, body.as_bytes());
-    assert_eq!(read(&schedule, 200, r#"{"delay_id":"x"}"#), Answer::Scheduled { delay_id: "x".to_owned() });
+    assert_eq!(read(&schedule, 200, r#"{"delay_id":"x"}"#), Answer::Scheduled { delay_id: "x".into() });
     for accident in [r#"{"event_id":"$x"}"#, r#"{"delay_id":""}"#, "{}", "junk", ""] {
         assert_eq!(read(&schedule, 200, accident), Answer::SentAtOnce, "{accident}");
     }

@@ -62,7 +62,7 @@ impl Chaos {
         let duration = seconds(self.rng.random_range(0..200));
         let maybe = self.rng.random_bool(0.5).then_some(duration);
         match self.rng.random_range(0..10) {
-            0 | 1 => Answer::Scheduled { delay_id: format!("id{}", self.rng.random_range(0..5)) },
+            0 | 1 => Answer::Scheduled { delay_id: format!("id{}", self.rng.random_range(0..5)).into() },
             2 => Answer::SentAtOnce,
             3 | 4 => Answer::Done,
             5 => Answer::RateLimited { retry_after: maybe },
@@ -117,7 +117,7 @@ fn whatever_is_thrown_at_it() {
             chaos.tick();
             for action in std::mem::take(&mut chaos.asked) {
                 let answer = match action.ask {
-                    Ask::Schedule { .. } => Answer::Scheduled { delay_id: "last".to_owned() },
+                    Ask::Schedule { .. } => Answer::Scheduled { delay_id: "last".into() },
                     _ => Answer::Done,
                 };
                 chaos.machine.handle_answer(chaos.now, action.request_id, answer);

@@ -10,7 +10,7 @@ fn lent() -> Rig {
     rig.machine.handle_focus_connected(rig.now);
     assert!(matches!(rig.schedule("lent"), Ask::Schedule { delay, .. } if delay == seconds(3600)));
     let ask = rig.answer_next(Answer::Done);
-    assert_eq!(ask, Ask::Delegate { delay_id: "lent".to_owned(), delay: seconds(3600) });
+    assert_eq!(ask, Ask::Delegate { delay_id: "lent".into(), delay: seconds(3600) });
     assert!(matches!(rig.answer_next(Answer::Done), Ask::Cancel { delay_id, .. } if delay_id == "one"));
     assert_eq!(rig.events, [Event::Delegated(true)]);
     rig.events.clear();
@@ -51,7 +51,7 @@ fn offers_are_bounded() {
                 offers += 1;
                 Answer::Forbidden
             }
-            Ask::Schedule { .. } => Answer::Scheduled { delay_id: format!("id{offers}") },
+            Ask::Schedule { .. } => Answer::Scheduled { delay_id: format!("id{offers}").into() },
             _ => Answer::Done,
         };
         rig.answer(&action, answer);
@@ -105,7 +105,7 @@ fn a_focus_that_gives_up_is_asked_again_later() {
 fn a_focus_that_we_leave_is_told() {
     let mut rig = lent();
     rig.machine.take_back(rig.now);
-    assert_eq!(rig.answer_next(Answer::Done), Ask::TakeBack { delay_id: "lent".to_owned() });
+    assert_eq!(rig.answer_next(Answer::Done), Ask::TakeBack { delay_id: "lent".into() });
     rig.schedule("two");
     assert!(matches!(rig.answer_next(Answer::Done), Ask::Cancel { delay_id, .. } if delay_id == "lent"));
 }

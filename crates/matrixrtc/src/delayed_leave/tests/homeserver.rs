@@ -70,7 +70,7 @@ impl Homeserver {
                 if rng.random_range(0..100) < self.manners.forgets {
                     self.scheduled.clear();
                 }
-                match self.scheduled.get_mut(delay_id) {
+                match self.scheduled.get_mut(delay_id.as_str()) {
                     Some((at, delay)) => {
                         *at = now + *delay;
                         Answer::Done
@@ -82,7 +82,7 @@ impl Homeserver {
                 if !self.manners.manage.contains(dialect) {
                     return Answer::Unrecognised;
                 }
-                if self.scheduled.remove(delay_id).is_some() { Answer::Done } else { Answer::Lost }
+                if self.scheduled.remove(delay_id.as_str()).is_some() { Answer::Done } else { Answer::Lost }
             }
             Ask::SendJoin { .. } => {
                 self.joined = true;
@@ -113,12 +113,12 @@ impl Homeserver {
         }
         let known = self.transactions.get(transaction).filter(|_| dialect != Schedule::Query);
         if let Some(id) = known {
-            return Answer::Scheduled { delay_id: id.clone() };
+            return Answer::Scheduled { delay_id: id.clone().into() };
         }
         self.ids += 1;
         let id = format!("delay{}", self.ids);
         self.transactions.insert(transaction.to_owned(), id.clone());
         self.scheduled.insert(id.clone(), (now + delay, delay));
-        Answer::Scheduled { delay_id: id }
+        Answer::Scheduled { delay_id: id.into() }
     }
 }
