@@ -7,7 +7,8 @@ use axum::Json;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{FromRequest as _, Request as HttpRequest, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use focus_matrix::authorize::{Refusal, TokenUse};
@@ -35,7 +36,15 @@ pub(crate) const OPENID_PATH: &str = "/_rust_sfu/v1/get_token";
 
 pub(crate) fn routes() -> Router<Arc<NodeState>> {
     let proxied = PROXIED.iter().fold(Router::new(), |router, path| router.route(path, post(by_homeserver)));
-    proxied.route(OPENID_PATH, post(by_openid))
+    proxied.route(OPENID_PATH, post(by_openid)).layer(map_response(for_one_request))
+}
+
+/// A connection is for one such request. One that waited for the next would be closed by us at some time, and a request that
+/// is on its way just then is lost: nobody repeats a POST, and Synapse, which keeps connections for two minutes, tells its
+/// client 500 instead.
+async fn for_one_request(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 #[derive(Deserialize)]

@@ -300,6 +300,23 @@ async fn with_openid_an_account_sees_the_room_or_the_operator_opens_the_door() {
     node.stop().await;
 }
 
+/// Else Synapse would use it again in the very moment in which the focus closes it.
+#[tokio::test]
+async fn a_connection_that_brought_a_token_is_not_kept() {
+    let folder = Folder::new("one-request");
+    let one = Homeserver::start("one.example").await;
+    let node = Node::start(config(&folder, MatrixMode::Appservice, &[&one])).await.expect("started");
+    for line in ["POST /_matrix/client/v1/rtc/livekit/rust_sfu/get_token", "POST /_rust_sfu/v1/get_token"] {
+        let stream = tokio::net::TcpStream::connect(node.http_addr()).await.expect("connected");
+        let head = format!("{line} HTTP/1.1\r\nHost: focus\r\nContent-Length: 2\r\n\r\n{{}}");
+        // Ends with the connection, which without the word would be 15 s later.
+        let answer = harness::exchange(stream, &head).await;
+        assert!(matches!(answer.status, 400 | 401), "{}", answer.body);
+        assert_eq!(answer.header("connection"), Some("close"), "{line}");
+    }
+    node.stop().await;
+}
+
 #[tokio::test]
 async fn without_a_matrix_section_there_are_no_such_paths() {
     for dev in [false, true] {
