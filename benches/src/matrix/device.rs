@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result, anyhow};
 use matrix_sdk::ruma::OwnedRoomId;
 use matrixrtc::delayed_leave::{Answer, RequestId};
+use matrixrtc::event::key_request::KeyRequest;
 use matrixrtc::session::{Change, Options, Output, Session};
 use matrixrtc::{MemberKey, Timestamp, Transport};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -210,7 +211,7 @@ impl Actor {
         news.events.iter().for_each(|event| self.session.handle_event(news.at, event));
         self.is_synced = true;
         self.settle(news.at);
-        let taken = news.to_device.iter().filter(|message| self.keys.handle(news.at, message)).count() as u64;
+        let taken = news.to_device.iter().filter(|message| self.handle_message(news.at, message)).count() as u64;
         self.directory.count(|counts| {
             counts.received += taken;
             counts.refused += news.to_device.len() as u64 - taken + news.refused;
@@ -219,6 +220,17 @@ impl Actor {
         if let Some(listener) = &self.listener {
             // What it has no room for is sent again.
             news.signals.into_iter().for_each(|signal| drop(listener.try_send(signal)));
+        }
+    }
+
+    /// A key, or the question for ours. Whether it was of use.
+    fn handle_message(&mut self, now: Instant, message: &ToDevice) -> bool {
+        match (KeyRequest::read(&message.kind, &message.content), &mut self.own) {
+            (Ok(request), Some(waiter)) if request.room_id == self.room => {
+                waiter.own.handle_key_request(now, &message.sender, &message.device, request);
+                true
+            }
+            _ => self.keys.handle(now, message),
         }
     }
 

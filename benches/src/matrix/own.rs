@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use matrix_sdk::reqwest::Method as HttpMethod;
-use matrix_sdk::ruma::{OwnedRoomId, RoomVersionId};
+use matrix_sdk::ruma::{DeviceId, OwnedRoomId, RoomVersionId, UserId};
 use matrixrtc::delayed_leave::config::Config;
 use matrixrtc::delayed_leave::http::{Address, Method, Request};
 use matrixrtc::delayed_leave::{Action, Answer, Ask, DelayedLeave, Event, Output, RequestId};
+use matrixrtc::event::key_request::KeyRequest;
 use matrixrtc::event::legacy_member;
 use matrixrtc::keys::{self, KeySend, Participant, Sender, SenderConfig, UseKey};
 use matrixrtc::{Join, MemberKey, Profile, Timestamp, Transport};
@@ -119,6 +120,14 @@ impl Own {
 
     pub fn handle_sent(&mut self, now: Instant, request: RequestId, missed: &[MemberKey]) {
         self.sender.handle_sent(now, request, missed);
+    }
+
+    /// A member says that it lacks our key.
+    pub fn handle_key_request(&mut self, now: Instant, user: &UserId, device: &DeviceId, request: KeyRequest) {
+        if request.to_member_id == self.key.member_id && request.slot == self.join.slot {
+            let (user, device) = (user.to_owned(), device.to_owned());
+            self.sender.handle_request(now, &MemberKey { user, device, member_id: request.member_id });
+        }
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {

@@ -14,6 +14,7 @@ use crate::time::Timestamp;
 pub mod encryption_key;
 mod fields;
 mod join;
+pub mod key_request;
 pub mod legacy_member;
 pub mod member;
 pub mod notification;

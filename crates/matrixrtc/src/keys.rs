@@ -1,11 +1,13 @@
 //! Media keys of a session: each member has its own, and sends it to all others in Olm-encrypted to-device messages.
 //!
 //! [`Sender`] owns our keys: when there is a new one, who is told, and from when it is used. [`Receiver`] owns the keys of the
-//! others: whose they are, and which are refused. Neither encrypts anything, media or messages.
+//! others: whose they are, and which are refused. [`Asker`] says when to ask for one that was lost. None encrypts anything, media or
+//! messages.
 //!
 //! What holds, whatever order joins and leaves come in: a member that left never holds a key that is used later than the use delay
 //! after its leave was seen. A member that joins can open what was sent before by no more than the policy says: see [`Policy`].
 
+pub mod asker;
 mod media_key;
 mod policy;
 pub mod receiver;
@@ -13,6 +15,7 @@ pub mod sender;
 
 use ruma::OwnedDeviceId;
 
+pub use self::asker::Asker;
 pub use self::media_key::MediaKey;
 pub use self::policy::{KeyBytes, Leaves, Policy, SenderConfig};
 pub use self::receiver::{KeyRefusal, Origin, Receiver, ReceiverConfig, RemoteKey};

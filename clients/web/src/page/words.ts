@@ -17,7 +17,7 @@ const KEY_WORDS = {
     differs: 'the link’s secret differs from yours.',
   },
   members: {
-    missing: 'Waiting for the key: what this device sent cannot be opened yet',
+    missing: 'Waiting for this device’s key',
     failed: 'Cannot decrypt: the frames do not belong to this device’s key',
     differs: 'what arrives does not open with their key.',
   },

@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import type { Json } from '../../src/matrix/json.ts';
 import { KeyBox, type Owner } from '../../src/matrix/key-box.ts';
 import { readKey } from '../../src/matrix/key-message.ts';
+import { KeyAsker } from '../../src/matrix/key-request.ts';
 import type { KeyRules } from '../../src/matrix/key-policy.ts';
 import { KeyRing } from '../../src/matrix/key-ring.ts';
 import { FakeClock } from './helpers.ts';
@@ -104,5 +105,30 @@ for (const { file, golden } of goldens<Received>('keys_received')) {
       else assert.deepEqual(lines.sort(), step.expected, `at ${step.at}`);
     }
     if (process.env['BLESS']) writeFileSync(file, `${JSON.stringify(golden, null, 2)}\n`);
+  });
+}
+
+interface Asked {
+  readonly about: string;
+  readonly steps: readonly { readonly at: number; readonly lacking?: readonly string[]; readonly opened?: readonly string[]; readonly members?: readonly string[] }[];
+  readonly until: number;
+  expected: string[];
+}
+
+for (const { file, golden } of goldens<Asked>('keys_asked')) {
+  test(`golden questions for keys: ${path.basename(file)}: ${golden.about}`, () => {
+    const clock = new FakeClock();
+    const lines: string[] = [];
+    const asker = new KeyAsker({ clock, ask: ({ user }) => void lines.push(`${clock.now()} ${user.slice(1, -2)}`) });
+    const named = (name: string) => member(`@${name}:x`);
+    for (const { at, lacking = [], opened = [], members } of golden.steps) {
+      clock.advance(at - clock.now());
+      for (const name of lacking) asker.lacking(named(name), true);
+      for (const name of opened) asker.lacking(named(name), false);
+      if (members) asker.setMembers(members.map(named));
+    }
+    clock.advance(golden.until - clock.now());
+    if (process.env['BLESS']) writeFileSync(file, `${JSON.stringify({ ...golden, expected: lines }, null, 2)}\n`);
+    else assert.deepEqual(lines, golden.expected);
   });
 }

@@ -232,3 +232,55 @@ fn keys_of_the_others() {
         }
     }
 }
+
+#[derive(Deserialize)]
+struct Asked {
+    about: String,
+    steps: Vec<AskedStep>,
+    until: u64,
+    expected: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct AskedStep {
+    at: u64,
+    #[serde(default)]
+    lacking: Vec<String>,
+    #[serde(default)]
+    opened: Vec<String>,
+    members: Option<Vec<String>>,
+}
+
+#[test]
+fn lost_keys_are_asked_for() {
+    for (file, script) in goldens::<Asked>("keys_asked") {
+        let (mut asker, start, mut lines) = (Asker::new(), epoch(), Vec::new());
+        let mut go_to = |asker: &mut Asker, until: u64| {
+            loop {
+                match asker.poll_output() {
+                    asker::Output::Ask(_) => unreachable!("taken at its time"),
+                    asker::Output::Timeout(at) => {
+                        let Some(at) = at.filter(|at| *at <= start + Duration::from_millis(until)) else { return };
+                        asker.handle_timeout(at);
+                        while let asker::Output::Ask(member) = asker.poll_output() {
+                            lines.push(format!("{} {}", (at - start).as_millis(), member.user.localpart()));
+                        }
+                    }
+                }
+            }
+        };
+        for step in &script.steps {
+            go_to(&mut asker, step.at);
+            let now = start + Duration::from_millis(step.at);
+            for (names, lacks) in [(&step.lacking, true), (&step.opened, false)] {
+                names.iter().for_each(|name| asker.handle_lacking(now, &named(name), lacks));
+            }
+            if let Some(names) = &step.members {
+                let participant = |name: &String| Participant { member: named(name), joined_at: Timestamp::default() };
+                asker.handle_members(&names.iter().map(participant).collect::<Vec<_>>());
+            }
+        }
+        go_to(&mut asker, script.until);
+        assert_eq!(lines, script.expected, "{file}: {}", script.about);
+    }
+}
