@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { launchChromium } from '../lib/chromium.mjs';
 import { allSeeAll, flowing } from '../lib/expect.mjs';
-import { joinCall } from '../lib/matrix/person.mjs';
+import { inCall, joinCall } from '../lib/matrix/person.mjs';
 import { startRig } from '../lib/matrix/rig.mjs';
 import { need } from '../lib/need.mjs';
 import { until } from '../lib/wait.mjs';
@@ -39,6 +39,13 @@ test('two send the focus no media; a third joins without a gap', { skip, timeout
   const direct = await flowing([alice, bob], { ms: 5000 });
   await none('in five seconds of their call');
   t.diagnostic(`no packet at the focus; longest standstill of the direct call: ${direct.worstMs} ms`);
+
+  assert.ok((await alice.evaluate(async () => (await window.sfuMatrixCall.stats()).bytesOut)) > 0, 'the page has figures of it all the same');
+
+  await bob.page.reload({ waitUntil: 'domcontentloaded' });
+  await inCall(bob);
+  await allSeeAll([alice, bob], { deadlineMs: 60_000 });
+  await none('after one of them has reloaded');
 
   let carol;
   const { worstMs } = await flowing([alice, bob], {

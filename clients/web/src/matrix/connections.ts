@@ -9,6 +9,7 @@ import type { VideoCodec } from '../encodings.ts';
 import type { CallError } from '../errors.ts';
 import type { Publications } from '../publications.ts';
 import type { RemoteParticipant } from '../roster.ts';
+import type { Reading } from '../stats.ts';
 import type { Wish } from '../subscriptions.ts';
 import { CourseKeeper, type Course, type Situation } from './course.ts';
 import type { Directory } from './directory.ts';
@@ -84,9 +85,10 @@ export class Connections extends Emitter<ConnectionsEvents> {
     return this.#foci.own;
   }
 
-  /** One of which statistics are to be had. */
-  get anyFocus(): Focus | null {
-    return this.#foci.own ?? this.#foci.first;
+  /** Of the connection that our media take; while they take none, of another one. */
+  async stats(): Promise<Reading | null> {
+    const focus = this.#foci.own ?? (this.#mesh?.peer ? null : this.#foci.first);
+    return (focus ? await focus.call.stats() : await this.#mesh?.peer?.stats()) ?? null;
   }
 
   /** Whether media go from browser to browser now. */

@@ -197,7 +197,7 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
   }
 
   async stats(): Promise<(Reading & { readonly frames: Counters }) | null> {
-    const reading = await this.#connections.anyFocus?.call.stats();
+    const reading = await this.#connections.stats();
     return reading ? { ...reading, frames: this.#counters } : null;
   }
 

@@ -8,6 +8,7 @@ import type { FrameEncryption } from '../e2ee/link.ts';
 import { Emitter } from '../emitter.ts';
 import { preferCodec, type VideoCodec } from '../encodings.ts';
 import type { RemoteParticipant } from '../roster.ts';
+import { read, type Reading } from '../stats.ts';
 import type { Source, Track } from '../wire.ts';
 import { asksKeyFrame, readTracks, type MeshBody, type MeshTrack } from './mesh-message.ts';
 
@@ -122,6 +123,10 @@ export class MeshPeer extends Emitter<MeshEvents> implements MediaView, PublishV
     const published = this.#published.get(source);
     if (published) published.muted = muted;
     this.#tell();
+  }
+
+  async stats(): Promise<Reading> {
+    return read((await this.pc.getStats()) as unknown as Map<string, unknown>, performance.now());
   }
 
   /** There is one size; the browser of the other adapts it to the path. */

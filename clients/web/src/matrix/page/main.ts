@@ -66,6 +66,7 @@ async function start(): Promise<void> {
   useKeySource('members');
   shortcuts();
   byId('copy-link').hidden = true;
+  byId('key-help').textContent = 'Each device makes its own keys and gives them to the devices in the call, and to nobody else. The shield says how far a device is known to be whose it says; press it to verify somebody.';
   const devices = new Devices(video);
   followDeviceChoice(devices);
   const media: Media = { codec, simulcast, devices };
