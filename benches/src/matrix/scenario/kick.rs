@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::plan;
 use crate::cli::KickArgs;
 use crate::matrix::door::Door;
+use crate::matrix::focus::Token;
 use crate::matrix::room;
 use crate::run::call::Call;
 use crate::run::participant;
@@ -58,49 +59,56 @@ pub async fn run(args: &KickArgs) -> Result<()> {
     let mut call = Call::start(plan, door.clone(), PACE)?;
     call.joined().await;
     // All but the room's creator, in turn: a focus limits how often one may ask for tokens.
-    let mut victims = (1..call.people.len()).cycle();
+    let mut victims: Vec<usize> = (1..call.people.len()).collect();
     let failed = call.people.iter().find_map(|person| person.record().failed.clone());
     ensure!(failed.is_none(), "somebody did not get in: {}", failed.unwrap_or_default());
 
     let mut report = Report { command: "matrix kick", participants: args.participants, ..Report::default() };
-    let (mut silence, mut removed, mut stale) = (Vec::new(), Vec::new(), Vec::new());
+    let mut times = Times::default();
+    let mut before = None;
     while report.kicks < args.kicks && report.not_rejoined <= args.kicks {
-        let victim = victims.next().context("nobody to kick")?;
         if report.kicks.is_multiple_of(10) {
             eprintln!("kick {} of {}", report.kicks, args.kicks);
         }
-        if !flows(&call, victim).await {
-            report.not_rejoined += 1;
-            let why = call.people[victim].record().failed.clone();
-            eprintln!("it did not come back: {}", why.as_deref().unwrap_or("no media"));
-            back(&door, &mut call, victim).await?;
-            continue;
-        }
-        report.kicks += 1;
-        let seat = &door.seats[victim];
-        let ready = door.token(seat, &format!("{:032x}", rand::random::<u128>())).await.context("before the kick")?;
-        let kicked_at = Instant::now();
-        moderate(&door, victim, "kick").await?;
-        let since = |at: Instant| at.saturating_duration_since(kicked_at).as_secs_f64() * 1e3;
-        match silent(&call, victim, kicked_at).await {
-            Some((last, ended)) => {
-                silence.push(since(last));
-                removed.push(since(ended));
+        // While one is kicked, the one before tries what it may not and is invited again, unless it is the same one.
+        let people = call.people.clone();
+        let (round, tried) = match before.take() {
+            Some(kicked) if victims.len() > 1 => {
+                victims.rotate_left(1);
+                let (round, tried) = tokio::join!(kick(&door, &people, victims[0]), tried(&door, kicked));
+                (Some(round?), Some(tried?))
             }
-            None => report.not_silenced += 1,
+            Some(kicked) => (None, Some(tried(&door, kicked).await?)),
+            None => (Some(kick(&door, &people, victims[0]).await?), None),
+        };
+        if let Some(tried) = tried {
+            report.take(&mut times, tried);
+            call.again(tried.victim);
         }
-        let member_id = format!("{:032x}", rand::random::<u128>());
-        report.tokens_after += usize::from(door.token(seat, &member_id).await.is_ok());
-        report.stale_tokens += 1;
-        if let Some(stayed) = participant::stay(door.connect(ready).await?, PROMISE).await {
-            stale.push(stayed.as_secs_f64() * 1e3);
-            report.stayed_after += usize::from(stayed >= PROMISE);
+        match round {
+            Some(Round::Kicked(kicked)) => {
+                report.kicks += 1;
+                report.not_silenced += usize::from(kicked.silent_ms.is_none());
+                times.silence.extend(kicked.silent_ms);
+                times.removed.extend(kicked.removed_ms);
+                before = Some(kicked);
+            }
+            Some(Round::NotThere(victim)) => {
+                report.not_rejoined += 1;
+                back(&door, victim).await?;
+                call.again(victim);
+            }
+            None => {}
         }
-        back(&door, &mut call, victim).await?;
     }
-    report.silence_ms = Spread::of(silence);
-    report.removed_ms = Spread::of(removed);
-    report.stale_token_ms = Spread::of(stale);
+    if let Some(kicked) = before {
+        let tried = tried(&door, kicked).await?;
+        report.take(&mut times, tried);
+        call.again(tried.victim);
+    }
+    report.silence_ms = Spread::of(times.silence);
+    report.removed_ms = Spread::of(times.removed);
+    report.stale_token_ms = Spread::of(times.stale);
     call.joined().await;
     report.failed = call.people.iter().filter(|person| person.record().failed.is_some()).count();
     call.end().await;
@@ -111,13 +119,80 @@ pub async fn run(args: &KickArgs) -> Result<()> {
     Ok(())
 }
 
+/// In milliseconds.
+#[derive(Default)]
+struct Times {
+    silence: Vec<f64>,
+    removed: Vec<f64>,
+    stale: Vec<f64>,
+}
+
+enum Round {
+    Kicked(Kicked),
+    /// It did not come back from the kick before.
+    NotThere(usize),
+}
+
+struct Kicked {
+    victim: usize,
+    /// Of before the kick, and not used.
+    token: Token,
+    silent_ms: Option<f64>,
+    removed_ms: Option<f64>,
+}
+
+/// What one who was kicked achieved.
+#[derive(Clone, Copy)]
+struct Tried {
+    victim: usize,
+    has_token: bool,
+    /// With the token of before.
+    stayed: Option<Duration>,
+}
+
+impl Report {
+    fn take(&mut self, times: &mut Times, tried: Tried) {
+        self.tokens_after += usize::from(tried.has_token);
+        self.stale_tokens += 1;
+        self.stayed_after += usize::from(tried.stayed.is_some_and(|stayed| stayed >= PROMISE));
+        times.stale.extend(tried.stayed.map(|stayed| stayed.as_secs_f64() * 1e3));
+    }
+}
+
+/// Kicks one whose media flow, and waits for silence.
+async fn kick(door: &Door, people: &[Arc<Person>], victim: usize) -> Result<Round> {
+    if !flows(people, victim).await {
+        let why = people[victim].record().failed.clone();
+        eprintln!("it did not come back: {}", why.as_deref().unwrap_or("no media"));
+        return Ok(Round::NotThere(victim));
+    }
+    let seat = &door.seats[victim];
+    let token = door.token(seat, &format!("{:032x}", rand::random::<u128>())).await.context("before the kick")?;
+    let kicked_at = Instant::now();
+    moderate(door, victim, "kick").await?;
+    let since = |at: Instant| at.saturating_duration_since(kicked_at).as_secs_f64() * 1e3;
+    let silent = silent(people, victim, kicked_at).await;
+    let (silent_ms, removed_ms) = (silent.map(|(last, _)| since(last)), silent.map(|(_, ended)| since(ended)));
+    Ok(Round::Kicked(Kicked { victim, token, silent_ms, removed_ms }))
+}
+
+/// Asks for a token, and uses one of before; then it is let into the room again.
+async fn tried(door: &Door, kicked: Kicked) -> Result<Tried> {
+    let Kicked { victim, token, .. } = kicked;
+    let member_id = format!("{:032x}", rand::random::<u128>());
+    let has_token = door.token(&door.seats[victim], &member_id).await.is_ok();
+    let stayed = participant::stay(door.connect(token).await?, PROMISE).await;
+    back(door, victim).await?;
+    Ok(Tried { victim, has_token, stayed })
+}
+
 async fn moderate(door: &Door, victim: usize, action: &str) -> Result<()> {
     let (owner, seat) = (&door.seats[0], &door.seats[victim]);
     room::moderate(&owner.device.account, &owner.room, action, &seat.device.account.user).await.context("to moderate")
 }
 
-/// Into the room again, and into the call.
-async fn back(door: &Door, call: &mut Call, victim: usize) -> Result<()> {
+/// Into the room again.
+async fn back(door: &Door, victim: usize) -> Result<()> {
     let seat = &door.seats[victim];
     // Refused if it is in the room and only could not get into the call.
     let _ = moderate(door, victim, "invite").await;
@@ -129,7 +204,6 @@ async fn back(door: &Door, call: &mut Call, victim: usize) -> Result<()> {
         tokio::time::sleep(RETRY).await;
         let _ = moderate(door, victim, "invite").await;
     }
-    call.again(victim);
     Ok(())
 }
 
@@ -146,15 +220,15 @@ fn last(people: &[Arc<Person>], victim: usize) -> (Option<Instant>, Option<Insta
 }
 
 /// Waits until media go both ways.
-async fn flows(call: &Call, victim: usize) -> bool {
+async fn flows(people: &[Arc<Person>], victim: usize) -> bool {
     let until = Instant::now() + PATIENCE;
     while Instant::now() < until {
         let fresh = |at: Option<Instant>| at.is_some_and(|at| at.elapsed() < FRESH);
-        let (to, from) = last(&call.people, victim);
+        let (to, from) = last(people, victim);
         if fresh(to) && fresh(from) {
             return true;
         }
-        if call.people[victim].record().failed.is_some() {
+        if people[victim].record().failed.is_some() {
             return false;
         }
         tokio::time::sleep(STEP).await;
@@ -163,12 +237,12 @@ async fn flows(call: &Call, victim: usize) -> bool {
 }
 
 /// Waits for silence: the last packet, and when the session was seen to have ended.
-async fn silent(call: &Call, victim: usize, since: Instant) -> Option<(Instant, Instant)> {
+async fn silent(people: &[Arc<Person>], victim: usize, since: Instant) -> Option<(Instant, Instant)> {
     let mut ended = None;
     while since.elapsed() < PATIENCE {
-        let (to, from) = last(&call.people, victim);
+        let (to, from) = last(people, victim);
         let last = to.max(from).map_or(since, |at| at.max(since));
-        if call.people[victim].record().failed.is_some() {
+        if people[victim].record().failed.is_some() {
             ended.get_or_insert_with(Instant::now);
         }
         if let Some(ended) = ended.filter(|_| last.elapsed() > SILENCE) {
