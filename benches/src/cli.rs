@@ -162,6 +162,9 @@ pub struct MatrixArgs {
     /// File with users that there are, on each line a homeserver's URL, a user name and a password
     #[arg(long, value_name = "FILE", requires = "homeserver", conflicts_with = "registration_secret_file")]
     pub accounts: Option<PathBuf>,
+    /// The focus looks after the members' scheduled leaves
+    #[arg(long, requires = "homeserver")]
+    pub delegate_leave: bool,
     /// How members reach the focus
     #[arg(long, value_enum, default_value_t = Carriage::Websocket, requires = "homeserver")]
     pub carriage: Carriage,

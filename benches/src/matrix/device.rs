@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, anyhow};
+use focus_signaling::wire::ClientMessage;
 use matrix_sdk::ruma::OwnedRoomId;
 use matrixrtc::delayed_leave::{Answer, RequestId};
 use matrixrtc::event::key_request::KeyRequest;
@@ -19,7 +20,8 @@ use tokio::time::timeout_at;
 use super::account::Account;
 use super::directory::Directory;
 use super::keys::{self, Inbox};
-use super::own::{Effect, Own};
+use super::loan::Loan;
+use super::own::{Effect, FocusNews, Own};
 use super::ring::Ring;
 use super::sync::{self, News, ToDevice};
 
@@ -40,15 +42,23 @@ pub struct Device {
     /// Times that the members changed, the first sync included.
     pub changes: watch::Receiver<u64>,
     orders: mpsc::Sender<Input>,
+    /// The focus shall look after its leave.
+    is_lent: bool,
 }
 
-enum Input {
+pub(super) enum Input {
     Join {
         transport: Box<Transport>,
+        is_lent: bool,
         done: oneshot::Sender<Result<Joined>>,
     },
     Leave {
         done: oneshot::Sender<()>,
+    },
+    /// `line`: the way to the focus from now on.
+    Focus {
+        news: FocusNews,
+        line: Option<mpsc::Sender<(u64, ClientMessage)>>,
     },
     /// Whoever wants signalling from now on.
     Listen(mpsc::Sender<ToDevice>),
@@ -71,7 +81,7 @@ pub struct Joined {
 
 impl Device {
     /// It sees the room from its first sync on.
-    pub fn start(account: Account, room: OwnedRoomId, directory: Arc<Directory>) -> Self {
+    pub fn start(account: Account, room: OwnedRoomId, directory: Arc<Directory>, is_lent: bool) -> Self {
         let (orders, inputs) = mpsc::channel(INPUTS_MAX);
         let (members, seen) = watch::channel(Members::default());
         let (changed, changes) = watch::channel(0);
@@ -104,16 +114,23 @@ impl Device {
             keys,
             listener: None,
             own: None,
+            line: None,
         };
         tokio::spawn(actor.run(inputs));
-        Self { account, ring, members: seen, changes, orders }
+        Self { account, ring, members: seen, changes, orders, is_lent }
     }
 
     /// Publishes the member event.
     pub async fn join(&self, transport: Transport) -> Result<Joined> {
         let (done, answer) = oneshot::channel();
-        let _ = self.orders.send(Input::Join { transport: Box::new(transport), done }).await;
+        let (transport, is_lent) = (Box::new(transport), self.is_lent);
+        let _ = self.orders.send(Input::Join { transport, is_lent, done }).await;
         answer.await.context("the device has ended")?
+    }
+
+    /// What its signalling tells of the focus, if that shall look after its leave.
+    pub fn loan(&self) -> Option<Loan> {
+        self.is_lent.then(|| Loan::new(self.orders.downgrade()))
     }
 
     /// Signalling that comes to the device from now on. It goes to one listener at a time.
@@ -143,6 +160,8 @@ struct Actor {
     keys: Inbox,
     listener: Option<mpsc::Sender<ToDevice>>,
     own: Option<Waiter>,
+    /// To the focus.
+    line: Option<mpsc::Sender<(u64, ClientMessage)>>,
 }
 
 /// The own membership, and who waits for it to begin and to end.
@@ -173,13 +192,15 @@ impl Actor {
 
     fn handle(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Join { transport, done } => match Own::join(now, &self.account, &self.room, *transport) {
-                Ok(mut own) => {
-                    own.handle_members(now, &keys::participants(&self.session));
-                    self.own = Some(Waiter { own, joined: Some(done), left: None });
+            Input::Join { transport, is_lent, done } => {
+                match Own::join(now, &self.account, &self.room, *transport, is_lent) {
+                    Ok(mut own) => {
+                        own.handle_members(now, &keys::participants(&self.session));
+                        self.own = Some(Waiter { own, joined: Some(done), left: None });
+                    }
+                    Err(error) => drop(done.send(Err(error))),
                 }
-                Err(error) => drop(done.send(Err(error))),
-            },
+            }
             Input::Leave { done } => match &mut self.own {
                 Some(waiter) => {
                     self.directory.left(&self.account.user, &waiter.own.key.member_id);
@@ -189,6 +210,12 @@ impl Actor {
                 None => drop(done.send(())),
             },
             Input::Listen(listener) => self.listener = Some(listener),
+            Input::Focus { news, line } => {
+                self.line = line.or(self.line.take()).filter(|_| !matches!(news, FocusNews::Disconnected));
+                if let Some(waiter) = &mut self.own {
+                    waiter.own.handle_focus(now, news);
+                }
+            }
             Input::News(news) => self.handle_news(news),
             Input::Answer(request, answer) => {
                 if let Some(waiter) = &mut self.own {
@@ -297,6 +324,13 @@ impl Actor {
                         });
                     }
                 }
+                Effect::Lend { id, message } => {
+                    let is_sent = self.line.as_ref().is_some_and(|line| line.try_send((id.0, message)).is_ok());
+                    if !is_sent {
+                        waiter.own.handle_answer(now, id, Answer::Failed);
+                    }
+                }
+                Effect::Lent => self.directory.count(|counts| counts.lent += 1),
                 Effect::Announced(at) => {
                     let member_id = &waiter.own.key.member_id;
                     self.directory.announced(&self.account.user, member_id, &self.account.api.base, at);

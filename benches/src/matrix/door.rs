@@ -24,6 +24,7 @@ use crate::run::person::Person;
 use crate::run::plan::Plan;
 use crate::run::report::{MatrixReport, Spread};
 use crate::run::target::Target;
+use crate::run::wills::Wills;
 
 /// For the first sync of all devices.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(60);
@@ -67,7 +68,7 @@ impl Door {
         for (number, account) in accounts.into_iter().enumerate() {
             let focus = setup.focus(&account).await?;
             let room = rooms[plan.room(number)].clone();
-            let device = Device::start(account, room.clone(), directory.clone());
+            let device = Device::start(account, room.clone(), directory.clone(), args.delegate_leave);
             seats.push(Seat { device, room, focus });
         }
         let by_device = args.carriage == Carriage::ToDevice;
@@ -123,6 +124,10 @@ impl door::Door for Door {
         Some(seat.device.ring.clone())
     }
 
+    fn wills(&self, person: usize) -> Option<Arc<dyn Wills>> {
+        Some(Arc::new(self.seats.get(person)?.device.loan()?))
+    }
+
     async fn enter(&self, person: &Person) -> Result<Entry> {
         let seat = self.seats.get(person.number).context("nobody of that number")?;
         let joined = seat.device.join(Transport::RustSfu(seat.focus.clone())).await?;
@@ -170,6 +175,7 @@ impl door::Door for Door {
             heard_ms: Spread::of(heard),
             member_event_ms: Spread::of(counts.same_ms),
             member_event_across_ms: Spread::of(counts.across_ms),
+            leaves_lent: counts.lent,
             keys_sent: counts.sent,
             keys_failed: counts.failed,
             keys_received: counts.received,

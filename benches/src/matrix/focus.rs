@@ -1,11 +1,12 @@
 //! Which focus a homeserver announces, and a token for it: from the homeserver itself if the focus is an application service there,
 //! else against an OpenID token.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use matrix_sdk::reqwest;
+use matrix_sdk::reqwest::{self, Method};
 use matrix_sdk::ruma::{DeviceId, RoomId, UserId};
+use matrixrtc::discovery::{Discovery, Output, Source};
 use matrixrtc::transport::{RustSfu, Transport};
 use serde_json::{Value, json};
 
@@ -14,8 +15,6 @@ use super::http::{Api, Refused, text};
 
 /// The homeserver passes requests below this on to the focus (MSC4512).
 const PROXIED: &str = "/_matrix/client/unstable/io.element.msc4195/rtc/livekit/rust_sfu/get_token";
-const TRANSPORTS: &str = "/_matrix/client/unstable/org.matrix.msc4143/rtc/transports";
-const WELL_KNOWN: &str = "/.well-known/matrix/client";
 
 /// After too many requests.
 const RETRY: Duration = Duration::from_millis(500);
@@ -51,26 +50,45 @@ impl Way {
 
 /// The `rust_sfu` transport that the account's homeserver announces, else `configured`.
 pub async fn discover(account: &Account, configured: Option<&RustSfu>) -> Result<RustSfu> {
-    let lists = [
-        (account.api.get(TRANSPORTS).await, ["rtc_transports", "transports"]),
-        (account.api.get(WELL_KNOWN).await, ["org.matrix.msc4143.rtc_foci", "rtc_foci"]),
-    ];
-    for (answer, keys) in lists {
-        let body = match answer {
-            Ok(body) => body,
-            Err(error) if error.is_unknown() => continue,
-            Err(error) => return Err(error).context("cannot ask the homeserver for its transports"),
-        };
-        // An empty list, and a server that knows the path but has none, mean the same.
-        let entries = keys.into_iter().filter_map(|key| body[key].as_array()).flatten();
-        let mut known = entries.filter_map(|entry| Transport::parse(entry).ok());
-        if let Some(Transport::RustSfu(found)) = known.find(|transport| transport.as_rust_sfu().is_some()) {
-            return Ok(found);
+    let configured = configured.cloned().map(Transport::RustSfu).into_iter().collect();
+    let mut discovery = Discovery::new(vec![RustSfu::TYPE.to_owned()], configured);
+    loop {
+        match discovery.poll_output(Instant::now()) {
+            // The answer is awaited no longer than the machine waits for it.
+            Output::Request(source) => {
+                let Output::Timeout(until) = discovery.poll_output(Instant::now()) else { continue };
+                match tokio::time::timeout_at(until.into(), request(account, source)).await {
+                    Ok(Some((status, retry_after, body))) => {
+                        discovery.handle_response(Instant::now(), status, body.as_ref(), retry_after);
+                    }
+                    Ok(None) => discovery.handle_failure(Instant::now()),
+                    Err(_) => discovery.handle_timeout(Instant::now()),
+                }
+            }
+            Output::Timeout(at) => {
+                tokio::time::sleep_until(at.into()).await;
+                discovery.handle_timeout(Instant::now());
+            }
+            Output::Done { transports, .. } => {
+                let found = transports.iter().find_map(Transport::as_rust_sfu).cloned();
+                return found.with_context(|| {
+                    let (server, failures) = (&account.api.base, discovery.failures());
+                    format!("{server} announces no rust_sfu focus, and --server names none: {failures:?}")
+                });
+            }
         }
     }
-    configured
-        .cloned()
-        .with_context(|| format!("{} announces no rust_sfu focus, and --server names none", account.api.base))
+}
+
+/// Status, pause that was asked for, and JSON if it is some. `.well-known` is looked for where the homeserver is.
+async fn request(account: &Account, source: Source) -> Option<(u16, Option<Duration>, Option<Value>)> {
+    let path = match source {
+        Source::Homeserver => Source::HOMESERVER_PATH,
+        Source::WellKnown | Source::Configuration => Source::WELL_KNOWN_PATH,
+    };
+    let (status, retry_after, body) = account.api.raw(Method::GET, path, &[], None).await.ok()?;
+    let seconds = retry_after.and_then(|text| text.trim().parse().ok());
+    Some((status, seconds.map(Duration::from_secs), serde_json::from_slice(&body).ok()))
 }
 
 /// Who asks for a token, for which call.

@@ -66,18 +66,21 @@ impl Api {
         method: Method,
         path: &str,
         query: &[(&'static str, String)],
-        body: &Value,
+        body: Option<&Value>,
     ) -> Result<(u16, Option<String>, Vec<u8>), Refused> {
         let mut url = format!("{}{path}", self.base);
         for (number, (name, value)) in query.iter().enumerate() {
             let mark = if number == 0 { '?' } else { '&' };
             url.push_str(&format!("{mark}{name}={}", segment(value)));
         }
-        let mut request = self.client.request(method, url).header("content-type", "application/json");
+        let mut request = self.client.request(method, url);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
-        let response = request.body(body.to_string()).send().await?;
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        let response = request.send().await?;
         let status = response.status().as_u16();
         let retry_after =
             response.headers().get("retry-after").and_then(|value| value.to_str().ok()).map(str::to_owned);

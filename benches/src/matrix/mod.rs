@@ -12,6 +12,7 @@ mod focus;
 mod homeserver;
 mod http;
 mod keys;
+mod loan;
 mod own;
 mod post;
 mod ring;

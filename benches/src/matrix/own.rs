@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use focus_signaling::wire::{self, ClientMessage};
 use matrix_sdk::reqwest::Method as HttpMethod;
 use matrix_sdk::ruma::{DeviceId, OwnedRoomId, RoomVersionId, UserId};
 use matrixrtc::delayed_leave::config::Config;
@@ -21,6 +22,8 @@ use super::account::Account;
 use super::device::{Joined, wall};
 /// As MSC4143 has it. The one second of deployed clients is too short for keys that pass two busy homeservers.
 const USE_DELAY: Duration = Duration::from_secs(5);
+/// As deployed clients have it: the focus restarts it a few times an hour.
+const LOAN_DELAY: Duration = Duration::from_secs(3600);
 
 /// See the module. What comes out is an [`Effect`].
 pub struct Own {
@@ -43,6 +46,13 @@ pub enum Effect {
         id: RequestId,
         call: Call,
     },
+    /// For the focus.
+    Lend {
+        id: RequestId,
+        message: ClientMessage,
+    },
+    /// The focus looks after the leave.
+    Lent,
     /// The member event goes out.
     Announced(Instant),
     /// A key for others.
@@ -54,6 +64,19 @@ pub enum Effect {
         refused: bool,
     },
     Wait(Option<Instant>),
+}
+
+/// What is heard of the focus.
+#[derive(Debug, Clone, Copy)]
+pub enum FocusNews {
+    Connected,
+    Answered {
+        request: u64,
+        is_held: bool,
+    },
+    /// It has the leave no longer.
+    Lost,
+    Disconnected,
 }
 
 /// A request to the homeserver.
@@ -69,7 +92,7 @@ impl Call {
             Method::Put => HttpMethod::PUT,
             Method::Post => HttpMethod::POST,
         };
-        match account.api.raw(method, &path, &query, &body).await {
+        match account.api.raw(method, &path, &query, Some(&body)).await {
             Ok((status, retry_after, body)) => Answer::read(&self.ask, status, retry_after.as_deref(), &body),
             Err(_) => Answer::Failed,
         }
@@ -77,8 +100,14 @@ impl Call {
 }
 
 impl Own {
-    /// Joins over that transport.
-    pub fn join(now: Instant, account: &Account, room: &OwnedRoomId, transport: Transport) -> Result<Self> {
+    /// Joins over that transport. `is_lent`: the focus shall look after the leave.
+    pub fn join(
+        now: Instant,
+        account: &Account,
+        room: &OwnedRoomId,
+        transport: Transport,
+        is_lent: bool,
+    ) -> Result<Self> {
         let member_id = format!("{:032x}", rand::random::<u128>());
         let key = MemberKey { user: account.user.clone(), device: account.device.clone(), member_id };
         let join = Join::new(key.user.clone(), key.device.clone(), key.member_id.clone(), vec![transport]);
@@ -90,7 +119,8 @@ impl Own {
             sticky: None,
             leave: json!({}),
         };
-        let mut machine = DelayedLeave::new(now, Config::default(), account.support.clone(), key.member_id.clone());
+        let config = Config { loan_delay: is_lent.then_some(LOAN_DELAY), ..Config::default() };
+        let mut machine = DelayedLeave::new(now, config, account.support.clone(), key.member_id.clone());
         machine.join(now);
         let sender = Sender::new(SenderConfig { use_delay: USE_DELAY, ..SenderConfig::default() }, &key);
         let (coming, effects) = (VecDeque::new(), VecDeque::new());
@@ -103,6 +133,18 @@ impl Own {
 
     pub fn handle_answer(&mut self, now: Instant, request: RequestId, answer: Answer) {
         self.machine.handle_answer(now, request, answer);
+    }
+
+    pub fn handle_focus(&mut self, now: Instant, news: FocusNews) {
+        match news {
+            FocusNews::Connected => self.machine.handle_focus_connected(now),
+            FocusNews::Answered { request, is_held } => {
+                let answer = if is_held { Answer::Done } else { Answer::Forbidden };
+                self.machine.handle_answer(now, RequestId(request), answer);
+            }
+            FocusNews::Lost => self.machine.handle_delegation_lost(now),
+            FocusNews::Disconnected => self.machine.handle_focus_lost(now),
+        }
     }
 
     pub fn handle_own_membership(&mut self, now: Instant, present: bool) {
@@ -168,10 +210,17 @@ impl Own {
             Ask::SendJoin { fresh, periods, .. } => self.content(fresh, periods),
             _ => Value::Null,
         };
-        // Nothing is delegated, so all goes to the homeserver.
-        if let Some(request) = ask.to_http(&self.address, &content) {
-            self.effects.push_back(Effect::Ask { id, call: Call { ask, request } });
-        }
+        let effect = match (ask.to_http(&self.address, &content), &ask) {
+            (Some(request), _) => Effect::Ask { id, call: Call { ask, request } },
+            (None, Ask::Delegate { delay_id, delay }) => {
+                let (delay_id, delay_ms) = (delay_id.as_str().to_owned(), delay.as_millis() as u64);
+                let server_name = self.key.user.server_name().to_string();
+                let will = wire::DelegateLeave { delay_id, delay_ms, server_name, on_leave: false };
+                Effect::Lend { id, message: ClientMessage::DelegateLeave(will) }
+            }
+            (None, _) => Effect::Lend { id, message: ClientMessage::TakeBackLeave(wire::TakeBackLeave {}) },
+        };
+        self.effects.push_back(effect);
     }
 
     fn content(&mut self, fresh: bool, periods: u32) -> Value {
@@ -192,6 +241,7 @@ impl Own {
                 self.sender.start(now, &mut self.rng);
                 Effect::Joined(Joined { member_id: self.key.member_id.clone(), announced_at })
             }
+            Event::Delegated(true) => Effect::Lent,
             Event::Refused => Effect::Ended { refused: true },
             Event::Left => Effect::Ended { refused: false },
             _ => return,

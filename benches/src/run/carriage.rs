@@ -56,17 +56,19 @@ impl Carriage {
 
     async fn hello(&mut self, token: Option<String>, resume: Option<wire::Resume>) -> Result<()> {
         let client = Some(concat!("sfu-bench/", env!("CARGO_PKG_VERSION")).to_owned());
-        self.send(ClientMessage::Hello(wire::Hello { v: wire::VERSION, token, resume, client })).await
+        self.send(ClientMessage::Hello(wire::Hello { v: wire::VERSION, token, resume, client })).await.map(drop)
     }
 
-    pub async fn send(&mut self, message: ClientMessage) -> Result<()> {
+    /// The number by which an answer names the message.
+    pub async fn send(&mut self, message: ClientMessage) -> Result<u64> {
         self.id += 1;
         let text = Envelope { id: Some(self.id), re: None, message }.to_text();
         match &mut self.way {
-            Way::Socket(socket) => socket.send(text).await,
-            Way::Link(link) => link.send(text).await,
-            Way::Channel(channel) => channel.send(&text).await,
+            Way::Socket(socket) => socket.send(text).await?,
+            Way::Link(link) => link.send(text).await?,
+            Way::Channel(channel) => channel.send(&text).await?,
         }
+        Ok(self.id)
     }
 
     /// Sends the last message. On a channel it arrives before the server's last word comes, and after it there is no channel.
@@ -79,7 +81,7 @@ impl Carriage {
     }
 
     /// The next message; `None` at the end.
-    pub async fn next(&mut self) -> Result<Option<ServerMessage>> {
+    pub async fn next(&mut self) -> Result<Option<Envelope<ServerMessage>>> {
         match &mut self.way {
             Way::Socket(socket) => socket.next().await,
             Way::Link(link) => link.next().await,

@@ -14,6 +14,7 @@ use super::person::Person;
 use super::plan::Plan;
 use super::report::MatrixReport;
 use super::target::{Stream, Target};
+use super::wills::Wills;
 
 /// The way to the server.
 pub enum Entry {
@@ -41,6 +42,11 @@ pub trait Door: Send + Sync {
     /// Nobody has a way to the server but by to-device messages, which negotiate a data channel first and media over it.
     fn is_by_device(&self) -> bool {
         false
+    }
+
+    /// Who looks after the person's last will, if the focus shall do it.
+    fn wills(&self, _person: usize) -> Option<Arc<dyn Wills>> {
+        None
     }
 
     async fn enter(&self, person: &Person) -> Result<Entry>;

@@ -23,6 +23,7 @@ mod tap;
 pub mod target;
 mod timeline;
 mod wants;
+pub mod wills;
 
 use std::path::Path;
 use std::sync::Arc;

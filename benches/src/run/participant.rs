@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use focus_signaling::Envelope;
 use focus_signaling::wire::{self, ClientMessage, Pause, ServerMessage};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::carriage::Carriage;
@@ -75,6 +76,9 @@ pub async fn live(shared: Arc<Shared>, person: Arc<Person>, at: tokio::time::Ins
         // The sender is only dropped at the end of the run.
         _ = stop.wait_for(|stop| *stop) => {}
     }
+    if let Some(wills) = shared.door.wills(person.number) {
+        wills.disconnected();
+    }
     if let Some(carriage) = &mut carriage {
         let _ = timeout(LEAVE_TIMEOUT, carriage.leave()).await;
     }
@@ -87,14 +91,15 @@ pub async fn live(shared: Arc<Shared>, person: Arc<Person>, at: tokio::time::Ins
 pub async fn stay(entry: Entry, limit: Duration) -> Option<Duration> {
     let welcomed = async {
         let mut socket = Carriage::open(entry).await?;
-        let is_in = matches!(socket.next().await?, Some(ServerMessage::Welcome(_)));
+        let answer = socket.next().await?.map(|envelope| envelope.message);
+        let is_in = matches!(answer, Some(ServerMessage::Welcome(_)));
         Ok::<_, anyhow::Error>(is_in.then_some(socket))
     };
     let mut socket = timeout(JOIN_TIMEOUT, welcomed).await.ok()?.ok()??;
     let began = Instant::now();
     let thrown_out = async {
-        while let Ok(Some(message)) = socket.next().await {
-            if let ServerMessage::Leave(_) = message {
+        while let Ok(Some(envelope)) = socket.next().await {
+            if let ServerMessage::Leave(_) = envelope.message {
                 break;
             }
         }
@@ -117,10 +122,12 @@ async fn call(shared: &Shared, person: &Person, peer: &mut Peer, place: &mut Opt
     let mut pings = 0;
     let mut key = person.crypt.as_ref().map(|crypt| crypt.index());
     let mut news = shared.door.news(person.number);
+    let wills = shared.door.wills(person.number);
+    let (mut requests, mut asked) = (None, None);
     let mut session = None;
     let mut seq = 0;
     loop {
-        let message = tokio::select! {
+        let envelope = tokio::select! {
             index = changed(&mut key), if !carriage.is_link() => {
                 // The secrets go another way: the focus only hears that there is a new one.
                 carriage.send(ClientMessage::Announce(wire::Announce { keys: Vec::new(), key_index: index })).await?;
@@ -131,19 +138,27 @@ async fn call(shared: &Shared, person: &Person, peer: &mut Peer, place: &mut Opt
                 carriage.send(ClientMessage::Ping(wire::Ping { n: pings })).await?;
                 continue;
             }
+            (request, message) = next(&mut requests) => {
+                asked = Some((carriage.send(message).await?, request));
+                continue;
+            }
             _ = changed(&mut news) => None,
-            message = carriage.next() => match message? {
+            envelope = carriage.next() => match envelope? {
                 None => return Ok(()),
-                message => message,
+                envelope => envelope,
             },
         };
-        let Some(message) = message else {
+        let Some(Envelope { re, message, .. }) = envelope else {
             wants.meet();
             ask(carriage, wants.take()).await?;
             continue;
         };
+        let answers = asked.filter(|(id, _)| re == Some(*id)).map(|(_, request)| request);
         match message {
             ServerMessage::Welcome(welcome) => {
+                if let Some(wills) = wills.as_ref().filter(|_| !carriage.is_link()) {
+                    requests = Some(wills.connected());
+                }
                 ping = tokio::time::interval(Duration::from_millis(welcome.ping_ms.max(1)));
                 ping.reset();
                 welcome.participants.iter().for_each(|other| wants.learn(other));
@@ -177,10 +192,20 @@ async fn call(shared: &Shared, person: &Person, peer: &mut Peer, place: &mut Opt
                 let paused = subscribed.tracks.iter().filter(|track| track.paused == Some(Pause::Bandwidth));
                 person.record().pauses += paused.count() as u64;
             }
+            ServerMessage::Delegated(wire::Delegated { state }) => match (&wills, state, answers) {
+                (Some(wills), wire::Delegation::Held, Some(request)) => wills.answered(request, true),
+                (Some(wills), wire::Delegation::Sent | wire::Delegation::Lost, _) => wills.lost(),
+                _ => {}
+            },
             ServerMessage::Move(_) => bail!("the server goes away"),
             ServerMessage::Leave(leave) => bail!("the server ended the session: {}", leave.code),
             // A track that ended before the request for it arrived.
             ServerMessage::Error(error) if error.errcode == "M_NOT_FOUND" => {}
+            ServerMessage::Error(_) if answers.is_some() => {
+                if let Some((wills, request)) = wills.as_ref().zip(answers) {
+                    wills.answered(request, false);
+                }
+            }
             ServerMessage::Error(error) => bail!("{}: {}", error.errcode, error.error),
             _ => {}
         }
@@ -191,8 +216,18 @@ async fn call(shared: &Shared, person: &Person, peer: &mut Peer, place: &mut Opt
 async fn ask(carriage: &mut Carriage, tracks: Vec<wire::Want>) -> Result<()> {
     match tracks.is_empty() {
         true => Ok(()),
-        false => carriage.send(ClientMessage::Subscribe(wire::Subscribe { tracks })).await,
+        false => carriage.send(ClientMessage::Subscribe(wire::Subscribe { tracks })).await.map(drop),
     }
+}
+
+/// The next that is for the focus; never if there is nobody to ask it.
+async fn next(requests: &mut Option<mpsc::Receiver<(u64, ClientMessage)>>) -> (u64, ClientMessage) {
+    if let Some(requests) = requests
+        && let Some(request) = requests.recv().await
+    {
+        return request;
+    }
+    std::future::pending().await
 }
 
 /// The next value; never if there is nothing to watch.

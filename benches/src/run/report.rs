@@ -95,6 +95,8 @@ pub struct MatrixReport {
     /// From sending a member event to its arrival at other members, of the same homeserver and of other ones.
     pub member_event_ms: Spread,
     pub member_event_across_ms: Spread,
+    /// Scheduled leaves that the focus took to look after.
+    pub leaves_lent: u64,
     /// To-device messages with a key: sent (one for each device), failed, received, and received but not accepted.
     pub keys_sent: u64,
     pub keys_failed: u64,

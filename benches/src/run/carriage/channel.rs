@@ -51,7 +51,7 @@ impl Channel {
         Ok(())
     }
 
-    pub async fn next(&mut self) -> Result<Option<ServerMessage>> {
+    pub async fn next(&mut self) -> Result<Option<Envelope<ServerMessage>>> {
         loop {
             let silence = (self.heard + SILENCE_MAX).into();
             let event = timeout_at(silence, self.channel.poll()).await.context("the focus has fallen silent")?;
@@ -65,7 +65,7 @@ impl Channel {
                 Some(Frame::Begin) => self.begun = true,
                 Some(Frame::Text(text)) if self.begun => {
                     if let Some(envelope) = Envelope::<ServerMessage>::parse(&text).context("from the server")? {
-                        return Ok(Some(envelope.message));
+                        return Ok(Some(envelope));
                     }
                 }
                 Some(Frame::Close(code)) if self.begun => bail!("closed by the server: {code}"),

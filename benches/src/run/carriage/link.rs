@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use focus_signaling::Envelope;
 use focus_signaling::todevice::client::Output;
 use focus_signaling::todevice::{Claims, Client, Content, GIVE_UP};
 use focus_signaling::wire::ServerMessage;
@@ -29,7 +30,7 @@ pub struct Link {
 }
 
 enum News {
-    Message(Box<ServerMessage>),
+    Message(Box<Envelope<ServerMessage>>),
     Closed(u16),
     Lost,
 }
@@ -46,7 +47,7 @@ impl Link {
         self.texts.send(text).await.ok().context("the link has ended")
     }
 
-    pub async fn next(&mut self) -> Result<Option<ServerMessage>> {
+    pub async fn next(&mut self) -> Result<Option<Envelope<ServerMessage>>> {
         match self.news.recv().await {
             Some(News::Message(message)) => Ok(Some(*message)),
             Some(News::Closed(code)) => bail!("the focus closed the link: {code}"),
@@ -67,7 +68,7 @@ async fn drive(mut post: Post, mut texts: mpsc::Receiver<String>, tell: mpsc::Se
                     let _ = post.outgoing.send(content).await;
                 }
                 // Nobody listens any more when the session has moved on.
-                Output::Message(envelope) => drop(tell.try_send(News::Message(Box::new(envelope.message)))),
+                Output::Message(envelope) => drop(tell.try_send(News::Message(Box::new(envelope)))),
                 Output::Closed(code) => drop(tell.try_send(News::Closed(code))),
                 Output::Lost => drop(tell.try_send(News::Lost)),
                 Output::Timeout(at) => break at,

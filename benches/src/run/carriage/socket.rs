@@ -25,12 +25,12 @@ impl Socket {
         self.0.send(Message::text(text)).await.context("cannot send")
     }
 
-    pub async fn next(&mut self) -> Result<Option<ServerMessage>> {
+    pub async fn next(&mut self) -> Result<Option<Envelope<ServerMessage>>> {
         while let Some(frame) = self.0.next().await {
             match frame.context("the socket")? {
                 Message::Text(frame) => {
                     if let Some(envelope) = Envelope::<ServerMessage>::parse(&frame).context("from the server")? {
-                        return Ok(Some(envelope.message));
+                        return Ok(Some(envelope));
                     }
                 }
                 Message::Close(Some(frame)) => bail!("closed by the server: {} {}", frame.code, frame.reason),
