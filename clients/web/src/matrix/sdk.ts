@@ -5,6 +5,7 @@ import { initAsync } from '@matrix-org/matrix-sdk-crypto-wasm';
 import { ClientEvent, createClient, RoomEvent, type MatrixClient, type Method } from 'matrix-js-sdk';
 import { CryptoEvent } from 'matrix-js-sdk/lib/crypto-api/CryptoEvent.js';
 import type { VerificationRequest } from 'matrix-js-sdk/lib/crypto-api/verification.js';
+import type { ToDeviceBatch } from 'matrix-js-sdk/lib/models/ToDeviceMessage.js';
 import { logger } from 'matrix-js-sdk/lib/logger.js';
 import { HomeserverError, type Homeserver, type Room, type Target, type ToDevice, type Trust } from './homeserver.ts';
 import { isObject, objectAt, stringAt, type Json } from './json.ts';
@@ -81,20 +82,17 @@ export class Sdk implements Homeserver, Verifier {
     const crypto = this.client.getCrypto();
     if (targets.length === 0 || !crypto) return targets;
     await crypto.getUserDeviceInfo([...new Set(targets.map(({ user }) => user))], true);
-    const undelivered: Target[] = [];
-    // One by one: the SDK encrypts for all or, if one of them has no one-time keys left, for nobody.
-    const batches = await Promise.all(
-      targets.map(async (target) => {
-        const { user, device } = target;
-        const found = await crypto.encryptToDeviceMessages(type, [{ userId: user, deviceId: device }], content as Record<string, unknown>).catch(() => null);
-        if (!found || found.batch.length === 0) undelivered.push(target);
-        return found;
-      }),
-    );
-    const [first] = batches.filter((batch) => batch !== null);
-    const batch = batches.flatMap((found) => found?.batch ?? []);
+    const encrypt = (some: readonly Target[]): Promise<ToDeviceBatch | null> => {
+      const devices = some.map(({ user, device }) => ({ userId: user, deviceId: device }));
+      return crypto.encryptToDeviceMessages(type, devices, content as Record<string, unknown>).catch(() => null);
+    };
+    // The SDK encrypts for all or, if one of them has no one-time keys left, for nobody: then one by one.
+    const whole = await encrypt(targets);
+    const batches = (whole ? [whole] : await Promise.all(targets.map((target) => encrypt([target])))).filter((found) => found !== null);
+    const batch = batches.flatMap((found) => found.batch);
+    const [first] = batches;
     if (first && batch.length > 0) await this.client.queueToDevice({ eventType: first.eventType, batch });
-    return undelivered;
+    return targets.filter(({ user, device }) => !batch.some(({ userId, deviceId }) => userId === user && deviceId === device));
   }
 
   onToDevice(listener: (message: ToDevice) => void): () => void {
