@@ -27,7 +27,17 @@ after(async () => {
 
 const mediaAtFocus = async () => (await rig.focus.metrics()).sum('sfu_packets_received_total');
 
-test('two send the focus no media; a third joins without a gap', { skip, timeout: 180_000 }, async (t) => {
+/** Waits until the focus has got nothing for a while. */
+async function quiet() {
+  let last = -1;
+  await until('the focus gets no more media', async () => {
+    const before = last;
+    last = await mediaAtFocus();
+    return before === last;
+  }, { deadlineMs: 30_000, pollMs: 1500 });
+}
+
+test('two send the focus no media; a third joins without a gap; and back', { skip, timeout: 240_000 }, async (t) => {
   const words = { mesh: '1' };
   const none = async (when) => assert.equal(await mediaAtFocus(), 0, `packets of media at the focus ${when}`);
   // From before the first one joins: neither who is alone sends to it, nor two who have yet to find each other.
@@ -59,4 +69,21 @@ test('two send the focus no media; a third joins without a gap', { skip, timeout
   t.diagnostic(`longest standstill while the call moved to the focus: ${worstMs} ms`);
   assert.ok((await mediaAtFocus()) > 0);
   await flowing([alice, bob, carol], { ms: 5000 });
+
+  const back = await flowing([alice, bob], {
+    freezeMs: GAP_MS,
+    blindness: true,
+    during: async () => {
+      await carol.click('#leave');
+      const left = Date.now();
+      await until('the two are direct again', async () => (await Promise.all([alice, bob].map((one) => one.evaluate(() => window.sfuMatrixCall.direct)))).every(Boolean), { deadlineMs: 60_000 });
+      await quiet();
+      t.diagnostic(`direct again, and the focus left, ${Date.now() - left} ms after the third one left`);
+    },
+  });
+  t.diagnostic(`longest standstill on the way back: ${back.worstMs} ms`);
+
+  await bob.click('#leave');
+  await until('alice is alone', async () => (await alice.participants()).length === 0);
+  await quiet();
 });
