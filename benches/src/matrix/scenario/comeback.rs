@@ -81,8 +81,10 @@ async fn back(call: &mut Call, report: &mut Report, patience: Duration) -> Resul
     while !all_have_all(call) {
         let failed: Vec<usize> = (0..call.people.len()).filter(|n| call.people[*n].record().failed.is_some()).collect();
         if Instant::now() >= until {
-            let why = failed.first().and_then(|n| call.people[*n].record().failed.clone());
-            bail!("not all came back: {}", why.unwrap_or_default());
+            bail!(
+                "not all came back: {}",
+                call.people.iter().map(|person| state(person)).collect::<Vec<_>>().join("; ")
+            );
         }
         if Instant::now() >= next {
             next = Instant::now() + RETRY;
@@ -95,6 +97,18 @@ async fn back(call: &mut Call, report: &mut Report, patience: Duration) -> Resul
         tokio::time::sleep(STEP).await;
     }
     Ok(())
+}
+
+/// For whoever asks why.
+fn state(person: &Person) -> String {
+    let record = person.record();
+    let streams = record.streams.values().map(|stream| {
+        let age = stream.last_at.map(|at| at.elapsed().as_millis());
+        let (from, source) = (stream.expected.person, stream.expected.source.name());
+        format!("{source} of {from}: {age:?} ms ago, without key {}, unopened {}", stream.without_key, stream.unopened)
+    });
+    let streams: Vec<String> = streams.collect();
+    format!("{}: connected {}, failed {:?}, {streams:?}", person.number, record.connected_at.is_some(), record.failed)
 }
 
 fn all_have_all(call: &Call) -> bool {
