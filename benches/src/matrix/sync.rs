@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::account::Account;
+use super::http::segment;
 
 /// A long poll.
 const POLL: Duration = Duration::from_secs(30);
@@ -57,8 +58,12 @@ pub async fn run(account: Account, room: OwnedRoomId, news: mpsc::Sender<News>) 
         };
         match answer {
             Ok(answer) => {
-                timeout = POLL;
-                let _ = news.send(read(&answer, &room)).await;
+                let is_first = std::mem::replace(&mut timeout, POLL).is_zero();
+                let mut told = read(&answer, &room);
+                if !is_first && goes_back(&answer, &room) {
+                    told.events.extend(state(&account, &room).await);
+                }
+                let _ = news.send(told).await;
             }
             Err(_) => tokio::time::sleep(RETRY).await,
         }
@@ -70,10 +75,11 @@ fn read(answer: &SyncResponse, room: &RoomId) -> News {
         News { at: Instant::now(), events: Vec::new(), to_device: Vec::new(), signals: Vec::new(), refused: 0 };
     if let Some(joined) = answer.rooms.joined.get(room) {
         let (State::Before(state) | State::After(state)) = &joined.state;
-        let before = state.iter().map(|raw| raw.json().get());
-        // After a state that is whole already, its events come again: they change nothing.
-        let timeline = joined.timeline.events.iter().map(|event| event.raw().json().get());
-        let events = before.chain(timeline).filter_map(|json| serde_json::from_str(json).ok());
+        let state = state.iter().map(|raw| raw.json().get());
+        // After a state that is whole, its events in the timeline say nothing: some have lost already.
+        let is_whole = matches!(joined.state, State::After(_));
+        let timeline = joined.timeline.events.iter().filter(|_| !is_whole).map(|event| event.raw().json().get());
+        let events = state.chain(timeline).filter_map(|json| serde_json::from_str(json).ok());
         news.events.extend(events.filter_map(|event: Value| {
             event.get("state_key")?;
             RoomEvent::from_json(&event).ok()
@@ -91,6 +97,20 @@ fn read(answer: &SyncResponse, room: &RoomId) -> News {
         }
     }
     news
+}
+
+/// Servers that write at the same time make branches of the room's history, and a sync that tells of one begins with its
+/// state, which is older than what was told before (MSC4222). How things stand then has to be asked for.
+fn goes_back(answer: &SyncResponse, room: &RoomId) -> bool {
+    let state = answer.rooms.joined.get(room).map(|joined| &joined.state);
+    matches!(state, Some(State::Before(state)) if !state.is_empty())
+}
+
+/// The room's state now; nothing if the homeserver does not say.
+async fn state(account: &Account, room: &RoomId) -> Vec<RoomEvent> {
+    let path = format!("/_matrix/client/v3/rooms/{}/state", segment(room.as_str()));
+    let state = account.api.get(&path).await.unwrap_or_default();
+    state.as_array().into_iter().flatten().filter_map(|event| RoomEvent::from_json(event).ok()).collect()
 }
 
 fn read_message(json: &str, info: &EncryptionInfo) -> Result<Option<ToDevice>> {
