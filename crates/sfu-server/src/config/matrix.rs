@@ -127,6 +127,9 @@ pub(super) fn validate(config: &Config) -> Result<(), (&'static str, String)> {
     if let Some(mistake) = matrix.device.as_ref().and_then(|device| device.mistake(&matrix.homeservers)) {
         return Err(("matrix.device", mistake));
     }
+    if matrix.device.is_some() && config.state.dir.is_none() {
+        return Err(("matrix.device", "needs state.dir: clients refuse a device whose keys have changed".into()));
+    }
     if matrix.open && matrix.mode != MatrixMode::Openid {
         return Err(("matrix.open", "is for mode openid only: an application service sees who is in a room".into()));
     }

@@ -64,11 +64,14 @@ fn matrix_is_off_until_it_is_whole() {
     let tokens = "as_token_file = \"/a\"\nhs_token_file = \"/h\"\n";
     let head = |mode: &str| format!("[matrix]\nmode = \"{mode}\"\npublic_url = \"https://sfu.example.org\"\n");
     assert_eq!(Config::default().matrix.mode, MatrixMode::Off);
+    let state = "[state]\ndir = \"/var/lib/sfu-server\"\n";
+    let device = "[matrix.device]\nuser_id = \"@rtc:example.org\"\npassword_file = \"p\"\n";
     for good in [
         format!("{}{homeserver}{tokens}", head("appservice")),
         format!("{}{homeserver}", head("openid")),
         format!("{}open = true\n{homeserver}", head("openid")),
         format!("{}{homeserver}", head("openid").replace("https://sfu.example.org", "http://localhost:8080")),
+        format!("{state}[matrix]\nmode = \"openid\"\n{homeserver}{device}"),
     ] {
         assert_eq!(from(&good, &[]).map(|config| config.matrix.homeservers.len()), Ok(1), "{good}");
     }
@@ -81,6 +84,15 @@ fn matrix_is_off_until_it_is_whole() {
         (format!("{}{homeserver}", head("openid").replace("https", "http")), "matrix.public_url: `http://sfu."),
         (format!("{}{homeserver}token = 1\n", head("openid")), "matrix.homeservers[0]"),
         (format!("{}{}", head("openid"), homeserver.replace("http:", "ftp:")), "matrix.homeservers: example.org: url"),
+        (format!("{}{homeserver}{device}", head("openid")), "matrix.device: needs state.dir"),
+        (
+            format!("{state}{}{homeserver}{}", head("openid"), device.replace("@rtc:example.org", "@rtc:other.org")),
+            "matrix.device: user_id must be on one of",
+        ),
+        (
+            format!("{state}{}{homeserver}{}", head("openid"), device.replace("password_file", "device_id")),
+            "matrix.device: needs one of access_token_file and password_file",
+        ),
     ] {
         let error = from(&wrong, &[]).expect_err(&wrong);
         assert!(error.starts_with(what), "{error}");
