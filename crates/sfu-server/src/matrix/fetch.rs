@@ -15,6 +15,7 @@ mod exchange;
 mod name;
 mod places;
 mod roots;
+mod services;
 
 #[cfg(test)]
 mod tests;
@@ -149,7 +150,8 @@ pub(crate) struct Fetcher {
 impl Fetcher {
     pub(crate) fn new(policy: Policy) -> Result<Self, FetchError> {
         let tls = roots::client_config(policy.ca_file.as_deref())?;
-        Self::with(policy, tls, Arc::new(exchange::System), Arc::new(exchange::System))
+        let system = Arc::new(exchange::System::new());
+        Self::with(policy, tls, system.clone(), system)
     }
 
     /// With other roots of trust, and another way to resolve and to connect.
@@ -192,8 +194,15 @@ impl Fetcher {
         let name = ServerName::parse(server_name).ok_or(Refused::Name)?;
         let mut place = self.places.enter(&name)?;
         let question = async {
-            let target = self.discover(&name).await?;
-            self.exchange(&target, path).await
+            let mut answer = Err(Refused::Unresolved);
+            for target in self.discover(&name).await? {
+                answer = self.exchange(&target, path).await;
+                // Another place may still be up.
+                if !matches!(answer, Err(Refused::Unresolved | Refused::Unreachable | Refused::Timeout)) {
+                    break;
+                }
+            }
+            answer
         };
         let answer = tokio::time::timeout(TOTAL_TIMEOUT, question).await.unwrap_or(Err(Refused::Timeout));
         if answer.is_err() {

@@ -15,6 +15,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::address::is_global;
 use super::name::Host;
+use super::services::{Dns, Service};
 use super::{Answer, CONNECT_TIMEOUT, Fetcher, GUARDED_BYTES_MAX, Refused};
 
 /// Addresses of one name that are tried.
@@ -26,6 +27,9 @@ pub(super) const AGENT: &str = concat!("sfu-server/", env!("CARGO_PKG_VERSION"))
 /// Finds the addresses of a name.
 pub(crate) trait Resolver: Send + Sync {
     fn resolve<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>>;
+
+    /// Its SRV records, of a whole name with a dot at the end. None is no error.
+    fn services<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<Service>>>;
 }
 
 /// Connects to an address.
@@ -33,12 +37,24 @@ pub(crate) trait Dialer: Send + Sync {
     fn dial(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<TcpStream>>;
 }
 
-/// The machine's own.
-pub(super) struct System;
+/// The machine's own: addresses as all its programs find them, SRV records from its name servers.
+pub(super) struct System {
+    dns: Dns,
+}
+
+impl System {
+    pub(super) fn new() -> Self {
+        Self { dns: Dns::system() }
+    }
+}
 
 impl Resolver for System {
     fn resolve<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
         Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.map(|address| address.ip()).collect()) })
+    }
+
+    fn services<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<Service>>> {
+        Box::pin(self.dns.services(name))
     }
 }
 
@@ -51,7 +67,10 @@ impl Dialer for System {
 /// Whom to ask: always by https.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
+    /// Whose certificate is wanted.
     pub(super) host: Host,
+    /// Where it is, if elsewhere.
+    pub(super) at: Option<Host>,
     pub(super) port: u16,
     pub(super) host_header: String,
 }
@@ -86,7 +105,7 @@ impl Fetcher {
 
     /// To the very addresses that were found good: nothing is resolved a second time.
     async fn connect(&self, target: &Target) -> Result<TcpStream, Refused> {
-        let found = match &target.host {
+        let found = match target.at.as_ref().unwrap_or(&target.host) {
             Host::Ip(ip) => vec![*ip],
             Host::Dns(name) => self.resolver.resolve(name).await.map_err(|_| Refused::Unresolved)?,
         };
@@ -135,5 +154,5 @@ pub(super) fn origin_of(from: &Target, path: &str, location: &str) -> Result<(Ta
         Some(query) => format!("{}?{query}", url.path()),
         None => url.path().to_owned(),
     };
-    Ok((Target { host, port: port.unwrap_or(443), host_header }, path))
+    Ok((Target { host, at: None, port: port.unwrap_or(443), host_header }, path))
 }

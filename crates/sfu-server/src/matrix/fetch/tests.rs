@@ -3,6 +3,7 @@
 
 mod attacks;
 mod rig;
+mod services;
 
 use std::net::IpAddr;
 

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+use super::super::services::Service;
 use super::super::{Dialer, Fetcher, Network, Policy, Resolver};
 
 #[derive(Clone)]
@@ -41,7 +42,7 @@ pub(super) struct Canary {
 }
 
 /// Names that the canary's certificate is for: an attacker has good certificates for all his names.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 14] = [
     "localhost",
     "hs.example",
     "other.example",
@@ -51,6 +52,8 @@ const NAMES: [&str; 12] = [
     "mixed.example",
     "metadata.google.internal",
     "slow-dial.example",
+    "slow-services.example",
+    "no-address.example",
     "slow-name.example",
     "localhost.localdomain",
     "a.localhost",
@@ -141,6 +144,7 @@ struct World {
     /// What each name resolves to, the first time, the second time, …; the last answer stays.
     names: BTreeMap<String, VecDeque<Vec<IpAddr>>>,
     resolved: Vec<String>,
+    services: BTreeMap<String, Vec<Service>>,
     dialed: Vec<SocketAddr>,
 }
 
@@ -167,11 +171,23 @@ impl Resolver for Shared {
             Ok(next.unwrap_or_default())
         })
     }
+
+    fn services<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<Service>>> {
+        Box::pin(async move {
+            if name.contains("slow-services") {
+                std::future::pending::<()>().await;
+            }
+            Ok(self.world.lock().expect("no panic").services.get(name).cloned().unwrap_or_default())
+        })
+    }
 }
 
 impl Dialer for Shared {
     fn dial(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<TcpStream>> {
         Box::pin(async move {
+            if to.ip() == "93.184.215.98".parse::<IpAddr>().expect("an address") {
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
             if to.ip() == "93.184.215.99".parse::<IpAddr>().expect("an address") {
                 std::future::pending::<()>().await;
             }
@@ -202,6 +218,18 @@ impl Rig {
     pub(super) fn resolve(&self, name: &str, answers: &[&[IpAddr]]) {
         let answers = answers.iter().map(|answer| answer.to_vec()).collect();
         self.shared.world.lock().expect("no panic").names.insert(name.to_owned(), answers);
+    }
+
+    /// Priority, port and target.
+    pub(super) fn services(&self, name: &str, records: &[(u16, u16, &str)]) {
+        let service = |(priority, port, target): &(u16, u16, &str)| Service {
+            priority: *priority,
+            weight: 0,
+            port: *port,
+            target: (*target).to_owned(),
+        };
+        let services = records.iter().map(service).collect();
+        self.shared.world.lock().expect("no panic").services.insert(name.to_owned(), services);
     }
 
     pub(super) fn dialed(&self) -> Vec<SocketAddr> {
