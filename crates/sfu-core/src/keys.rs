@@ -1,7 +1,6 @@
 //! SRTP keys out of str0m, without a fork: a `DtlsProvider` that hands everything through and keeps the keying material
-//! that the handshake exports (RFC 5764 §4.2). str0m itself gets no SRTP.
-
-mod unkeyed;
+//! that the handshake exports (RFC 5764 §4.2). str0m itself never gets it: RTP and RTCP do not reach it, and without keys it
+//! sends none. So its SRTP contexts do not exist, nor is there a second place where nonces are used.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -58,10 +57,10 @@ pub(crate) fn take_latest() -> Slot {
     LATEST.take().unwrap_or_default()
 }
 
-/// `crypto` with its DTLS tapped, and without SRTP. str0m wants `'static` providers, so each call leaks some 16 bytes: once per engine.
+/// `crypto` with its DTLS tapped. str0m wants `'static` providers, so each call leaks some 16 bytes: once per engine.
 pub(crate) fn tap(crypto: &CryptoProvider) -> Arc<CryptoProvider> {
     let tap: &'static Tap = Box::leak(Box::new(Tap { inner: crypto.dtls_provider }));
-    Arc::new(CryptoProvider { dtls_provider: tap, srtp_provider: &unkeyed::Unkeyed, ..crypto.clone() })
+    Arc::new(CryptoProvider { dtls_provider: tap, ..crypto.clone() })
 }
 
 #[derive(Debug)]
@@ -96,13 +95,17 @@ struct Tapped {
 
 impl DtlsInstance for Tapped {
     fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
-        let output = self.inner.poll_output(buf);
-        if let DtlsOutput::KeyingMaterial(material, profile) = &output {
-            let client = self.inner.is_active();
-            // A second handshake on one association does not exist in WebRTC.
-            let _ = self.slot.0.set(Material { bytes: material.to_vec(), profile: *profile, client });
+        match self.inner.poll_output(buf) {
+            DtlsOutput::KeyingMaterial(material, profile) => {
+                let client = self.inner.is_active();
+                // A second handshake on one association does not exist in WebRTC.
+                let _ = self.slot.0.set(Material { bytes: material.to_vec(), profile, client });
+                // Some output has to stand in its place. str0m takes note of the first of these, and tells of it when it
+                // has seen the certificate too.
+                DtlsOutput::Connected
+            }
+            output => output,
         }
-        output
     }
 
     fn set_active(&mut self, active: bool) {

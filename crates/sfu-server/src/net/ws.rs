@@ -94,10 +94,10 @@ pub(super) async fn upgrade(State(state): State<Arc<NodeState>>, request: Reques
     if let Some(on_upgrade) = on_upgrade {
         tokio::spawn(async move {
             if let Ok(upgraded) = on_upgrade.await {
-                Socket::open(upgraded, unwelcomed, &state).await.run().await;
+                let socket = Box::new(Socket::open(upgraded, unwelcomed, &state).await);
+                // A task of its own: this one has room for both futures, 5 KB, for as long as it lives.
+                tokio::spawn(socket.run(held));
             }
-            // The place of the connection is that of the socket.
-            drop(held);
         });
     }
     upgrade.on_upgrade(|_| std::future::ready(()))
@@ -143,7 +143,8 @@ impl Socket {
         Self { id, socket, excess, unwelcomed, machine, control, outgoing, next_heard, _alive }
     }
 
-    async fn run(mut self) {
+    /// Until it ends. `_held`: the place of the connection is that of the socket.
+    async fn run(mut self: Box<Self>, _held: Option<Held>) {
         let mut last = None;
         while let Ok(deadline) = self.carry_out().await {
             let now = tokio::select! {
