@@ -144,3 +144,6 @@ impl DtlsInstance for Tapped {
         self.inner.close()
     }
 }
+
+#[cfg(test)]
+mod tests;
