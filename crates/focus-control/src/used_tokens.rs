@@ -1,47 +1,70 @@
 //! Ids of the tokens that were used and could still be shown again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use aws_lc_rs::digest;
 
 use crate::id::Private;
 use crate::token::LATE_LEEWAY;
+
+/// The first half of an id's SHA-256: an id has up to 64 bytes, and a busy focus remembers tens of thousands.
+type Mark = [u8; 16];
 
 /// Remembers each id until its token would be refused anyway. When it is full, it is for the caller to let nobody in:
 /// an id that was forgotten early would be a token that works twice.
 #[derive(Debug, Default)]
 pub(crate) struct UsedTokens {
-    expiry: BTreeMap<Private, Duration>,
-    order: BTreeSet<(Duration, Private)>,
+    /// By the second, counted from 1970, in which they are forgotten. Each list is sorted.
+    by_end: BTreeMap<u64, Vec<Mark>>,
+    len: usize,
 }
 
 impl UsedTokens {
-    pub(crate) fn contains(&self, jti: &Private) -> bool {
-        self.expiry.contains_key(jti)
+    /// `expires`: as of its token, time since 1970 without leeway.
+    pub(crate) fn contains(&self, jti: &Private, expires: Duration) -> bool {
+        self.by_end.get(&end(expires)).is_some_and(|marks| marks.binary_search(&mark(jti)).is_ok())
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.expiry.len()
+        self.len
     }
 
-    /// `expires`: time since 1970, without leeway.
-    pub(crate) fn insert(&mut self, jti: Private, expires: Duration) {
-        // A whole second more than the last moment at which it is accepted.
-        let forget = expires + LATE_LEEWAY + Duration::from_secs(1);
-        self.expiry.insert(jti.clone(), forget);
-        self.order.insert((forget, jti));
+    /// `expires`: as above.
+    pub(crate) fn insert(&mut self, jti: &Private, expires: Duration) {
+        let marks = self.by_end.entry(end(expires)).or_default();
+        let mark = mark(jti);
+        if let Err(place) = marks.binary_search(&mark) {
+            marks.insert(place, mark);
+            self.len += 1;
+        }
     }
 
     pub(crate) fn forget_expired(&mut self, unix_now: Duration) {
-        while let Some((forget, _)) = self.order.first()
-            && *forget <= unix_now
-            && let Some((_, jti)) = self.order.pop_first()
+        while let Some(first) = self.by_end.first_entry()
+            && *first.key() <= unix_now.as_secs()
         {
-            self.expiry.remove(&jti);
+            self.len -= first.remove().len();
         }
     }
 
     /// When there is next something to forget.
     pub(crate) fn next(&self) -> Option<Duration> {
-        self.order.first().map(|(forget, _)| *forget)
+        self.by_end.first_key_value().map(|(end, _)| Duration::from_secs(*end))
     }
 }
+
+/// A whole second or two more than the last moment at which it is accepted.
+fn end(expires: Duration) -> u64 {
+    (expires + LATE_LEEWAY).as_secs() + 2
+}
+
+fn mark(jti: &Private) -> Mark {
+    let digest = digest::digest(&digest::SHA256, jti.as_str().as_bytes());
+    let mut mark = Mark::default();
+    mark.copy_from_slice(&digest.as_ref()[..16]);
+    mark
+}
+
+#[cfg(test)]
+mod tests;
