@@ -13,7 +13,7 @@ fn an_id_is_known_until_its_token_is_refused_anyway() {
 
     used.forget_expired(expires + LATE_LEEWAY + Duration::from_secs(1));
     assert_eq!(used.len(), 4, "forgotten early");
-    let end = used.next().unwrap();
+    let end = used.next().expect("something to forget");
     assert!(end <= expires + LATE_LEEWAY + Duration::from_secs(2));
     used.forget_expired(end);
     assert_eq!(used.len(), 1);
