@@ -17,7 +17,6 @@ type Mark = [u8; 16];
 pub(crate) struct UsedTokens {
     /// By the second, counted from 1970, in which they are forgotten. Each list is sorted.
     by_end: BTreeMap<u64, Vec<Mark>>,
-    len: usize,
 }
 
 impl UsedTokens {
@@ -27,7 +26,7 @@ impl UsedTokens {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.by_end.values().map(Vec::len).sum()
     }
 
     /// `expires`: as above.
@@ -36,7 +35,6 @@ impl UsedTokens {
         let mark = mark(jti);
         if let Err(place) = marks.binary_search(&mark) {
             marks.insert(place, mark);
-            self.len += 1;
         }
     }
 
@@ -44,7 +42,7 @@ impl UsedTokens {
         while let Some(first) = self.by_end.first_entry()
             && *first.key() <= unix_now.as_secs()
         {
-            self.len -= first.remove().len();
+            first.remove();
         }
     }
 

@@ -42,7 +42,8 @@ struct Report {
     not_silenced: usize,
     /// Tokens given to who was kicked.
     tokens_after: usize,
-    /// Tokens of before the kick, for another join, that still opened a session; for how long, and how often for too long.
+    /// Tokens of before the kick, for another join, that were shown after it; how long the sessions lasted that they opened (`null`: none
+    /// did), and how many for too long.
     stale_tokens: usize,
     stale_token_ms: Spread,
     stayed_after: usize,

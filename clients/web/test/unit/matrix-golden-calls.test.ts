@@ -6,24 +6,8 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { History } from '../../src/matrix/history.ts';
 import type { HistoryItem } from '../../src/matrix/history-items.ts';
-import type { RawEvent } from '../../src/matrix/homeserver.ts';
-import type { Json } from '../../src/matrix/json.ts';
 import { Incoming, Outgoing } from '../../src/matrix/ringing.ts';
-import { goldens } from './matrix-helpers.ts';
-
-interface WireEvent extends Json {
-  readonly type: string;
-  readonly event_id: string;
-  readonly sender: string;
-  readonly origin_server_ts: number;
-  readonly content: Json;
-  readonly state_key?: string;
-  readonly redacts?: string;
-}
-
-function raw({ type, event_id, sender, origin_server_ts, content, state_key }: WireEvent): RawEvent {
-  return { type, sender, content, originServerTs: origin_server_ts, eventId: event_id, ...(state_key === undefined ? {} : { stateKey: state_key }) };
-}
+import { goldens, raw, type WireEvent } from './matrix-helpers.ts';
 
 /** With `BLESS` in the environment the file is written instead; the crate then has its say. */
 function check<T extends { expected: string[] }>(file: string, golden: T, found: string[]): void {

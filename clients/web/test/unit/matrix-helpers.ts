@@ -12,6 +12,21 @@ export interface Asked {
   readonly query: Readonly<Record<string, string>> | undefined;
 }
 
+/** An event as homeservers send it, and the golden files have it. */
+export interface WireEvent extends Json {
+  readonly type: string;
+  readonly event_id: string;
+  readonly sender: string;
+  readonly origin_server_ts: number;
+  readonly content: Json;
+  readonly state_key?: string;
+  readonly redacts?: string;
+}
+
+export function raw({ type, event_id, sender, origin_server_ts, content, state_key }: WireEvent): RawEvent {
+  return { type, sender, content, originServerTs: origin_server_ts, eventId: event_id, ...(state_key === undefined ? {} : { stateKey: state_key }) };
+}
+
 /** A homeserver that answers what the test says. */
 export class FakeHomeserver implements Homeserver {
   readonly user = '@me:example.org';

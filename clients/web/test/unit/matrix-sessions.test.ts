@@ -1,26 +1,13 @@
 // The sessions that the crate `matrixrtc` plays through, with the same members at each step.
 
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
-import path from 'node:path';
 import { test } from 'node:test';
 import type { RawEvent } from '../../src/matrix/homeserver.ts';
-import type { Json } from '../../src/matrix/json.ts';
 import { DEFAULT_SLOT, type Membership } from '../../src/matrix/membership.ts';
 import { changes, isSlotOpen, MemberEvents, members } from '../../src/matrix/session.ts';
 import { stickyEnds } from '../../src/matrix/sticky-member.ts';
+import { goldens, raw, type WireEvent } from './matrix-helpers.ts';
 
-const FOLDER = path.resolve('../../crates/matrixrtc/golden/session');
-
-interface WireEvent extends Json {
-  readonly type: string;
-  readonly event_id: string;
-  readonly sender: string;
-  readonly origin_server_ts: number;
-  readonly content: Json;
-  readonly state_key?: string;
-  readonly redacts?: string;
-}
 interface Golden {
   readonly about: string;
   readonly options: { readonly slot_rule?: 'required' };
@@ -39,15 +26,15 @@ class FakeRoom {
       this.#redacted.add(event.redacts ?? String(event.content['redacts']));
       return;
     }
-    const raw: RawEvent = { type: event.type, sender: event.sender, content: event.content, originServerTs: event.origin_server_ts, eventId: event.event_id };
+    const read = raw(event);
     const sticky = (event['sticky'] ?? event['msc4354_sticky']) as { duration_ms: number } | undefined;
-    if (event.state_key !== undefined) this.#state.set(`${event.type} ${event.state_key}`, { ...raw, stateKey: event.state_key });
+    if (event.state_key !== undefined) this.#state.set(`${event.type} ${event.state_key}`, read);
     else if (sticky) {
       const place = JSON.stringify([event.type, event.sender, event.content['sticky_key'] ?? event.content['msc4354_sticky_key']]);
       const rank = event.origin_server_ts + sticky.duration_ms;
       const known = this.#sticky.get(place);
       if (known && (known.rank > rank || (known.rank === rank && known.eventId >= event.event_id))) return;
-      this.#sticky.set(place, { ...raw, rank, stickyUntil: stickyEnds(event.origin_server_ts, received, sticky.duration_ms, null) });
+      this.#sticky.set(place, { ...read, rank, stickyUntil: stickyEnds(event.origin_server_ts, received, sticky.duration_ms, null) });
     }
   }
 
@@ -70,8 +57,7 @@ class FakeRoom {
 
 const nameOf = ({ user, device, memberId }: Membership): string => `${user} ${device} ${memberId}`;
 
-for (const file of readdirSync(FOLDER).filter((name) => name.endsWith('.json'))) {
-  const golden = JSON.parse(readFileSync(path.join(FOLDER, file), 'utf8')) as Golden;
+for (const { golden } of goldens<Golden>('session')) {
   test(`golden session: ${golden.about}`, () => {
     const room = new FakeRoom();
     const events = new MemberEvents();

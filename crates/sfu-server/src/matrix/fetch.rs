@@ -150,7 +150,7 @@ pub(crate) struct Fetcher {
 impl Fetcher {
     pub(crate) fn new(policy: Policy) -> Result<Self, FetchError> {
         let tls = roots::client_config(policy.ca_file.as_deref())?;
-        let system = Arc::new(exchange::System::new());
+        let system = Arc::new(exchange::System::default());
         Self::with(policy, tls, system.clone(), system)
     }
 

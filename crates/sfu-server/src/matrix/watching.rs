@@ -11,7 +11,6 @@ use ruma::{OwnedRoomId, OwnedUserId};
 use tokio::sync::{mpsc, oneshot};
 
 use super::gate::{Gate, ids};
-use super::homeserver::Homeservers;
 use crate::control::{Attendance, Order};
 use crate::store::{Denial, Store, Write};
 
@@ -31,7 +30,6 @@ pub(crate) type SharedCounts = Arc<Mutex<Counts>>;
 pub(crate) struct WatchTask {
     watch: Watch,
     gate: Arc<Gate>,
-    homeservers: Arc<Homeservers>,
     orders: mpsc::Sender<Order>,
     store: Store,
     counts: SharedCounts,
@@ -43,8 +41,7 @@ pub(crate) struct WatchTask {
 impl WatchTask {
     pub(crate) fn new(gate: Arc<Gate>, orders: mpsc::Sender<Order>, store: Store, counts: SharedCounts) -> Self {
         let (answered, answers) = mpsc::unbounded_channel();
-        let homeservers = gate.homeservers.clone();
-        Self { watch: Watch::default(), gate, homeservers, orders, store, counts, answered, answers }
+        Self { watch: Watch::default(), gate, orders, store, counts, answered, answers }
     }
 
     /// Until control has ended.
@@ -53,7 +50,7 @@ impl WatchTask {
         mut attendance: mpsc::UnboundedReceiver<Attendance>,
         mut hints: mpsc::Receiver<Hint>,
     ) {
-        let homeservers = self.homeservers.clone();
+        let homeservers = self.gate.homeservers.clone();
         tokio::spawn(async move { homeservers.probe().await });
         loop {
             let deadline = self.carry_out().await;
@@ -77,7 +74,7 @@ impl WatchTask {
                 }
                 Some(hint) = hints.recv() => {
                     // What was said before it may be too old.
-                    self.homeservers.forget(&hint.room);
+                    self.gate.homeservers.forget(&hint.room);
                     self.watch.handle_hint(Instant::now(), &hint.user, &hint.room);
                 }
                 () = wake => self.watch.handle_timeout(Instant::now()),
@@ -93,11 +90,11 @@ impl WatchTask {
             return self.remove(origin.room.as_str().to_owned(), origin.user.as_str().to_owned()).await;
         };
         let server = user.server_name();
-        let lane = match self.homeservers.is_configured(server) {
+        let lane = match self.gate.homeservers.is_configured(server) {
             true => server.to_string(),
             false => ELSEWHERE.to_owned(),
         };
-        let pushed = self.homeservers.pushes(server);
+        let pushed = self.gate.homeservers.pushes(server);
         self.watch.handle_arrived(Instant::now(), Member { conference, identity, user, room, lane, pushed });
     }
 
@@ -122,7 +119,7 @@ impl WatchTask {
         loop {
             match self.watch.poll_output() {
                 Output::Ask { question, user, room, .. } => {
-                    let (homeservers, answered) = (self.homeservers.clone(), self.answered.clone());
+                    let (homeservers, answered) = (self.gate.homeservers.clone(), self.answered.clone());
                     tokio::spawn(async move {
                         let membership = homeservers.membership(&user, &room).await;
                         // Nobody waits any more when the node ends.

@@ -38,14 +38,9 @@ pub(crate) trait Dialer: Send + Sync {
 }
 
 /// The machine's own: addresses as all its programs find them, SRV records from its name servers.
+#[derive(Default)]
 pub(super) struct System {
     dns: Dns,
-}
-
-impl System {
-    pub(super) fn new() -> Self {
-        Self { dns: Dns::system() }
-    }
 }
 
 impl Resolver for System {

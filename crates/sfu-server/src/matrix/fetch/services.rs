@@ -2,10 +2,12 @@
 //! those that went in.
 
 use std::io;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::RData;
+use hickory_resolver::{ResolverBuilder, TokioResolver};
 use rand::Rng;
 
 /// Records of one name that are looked at.
@@ -26,33 +28,24 @@ pub(crate) struct Service {
     pub(crate) target: String,
 }
 
-/// The machine's name servers, as `/etc/resolv.conf` has them.
-pub(super) struct Dns(Option<TokioResolver>);
+/// The machine's name servers, as `/etc/resolv.conf` has them. Looked up with the first question: most nodes never have one.
+#[derive(Default)]
+pub(super) struct Dns(OnceLock<Option<TokioResolver>>);
 
 impl Dns {
-    pub(super) fn system() -> Self {
+    fn system() -> Option<TokioResolver> {
         match TokioResolver::builder_tokio() {
-            Ok(builder) => Self::new(builder),
+            Ok(builder) => bounded(builder),
             Err(_) => {
                 tracing::warn!("no name servers are configured: homeservers are not found by SRV records");
-                Self(None)
+                None
             }
         }
     }
 
-    fn new(
-        mut builder: hickory_resolver::ResolverBuilder<hickory_resolver::net::runtime::TokioRuntimeProvider>,
-    ) -> Self {
-        let options = builder.options_mut();
-        (options.timeout, options.attempts) = (ANSWER_TIMEOUT, 1);
-        (options.cache_size, options.positive_max_ttl) = (CACHED_MAX, Some(CACHED_FOR));
-        options.negative_max_ttl = Some(CACHED_FOR);
-        Self(builder.build().ok())
-    }
-
     /// `name` is a whole one, with a dot at the end. Empty: there are none.
     pub(super) async fn services(&self, name: &str) -> io::Result<Vec<Service>> {
-        let Some(resolver) = &self.0 else { return Ok(Vec::new()) };
+        let Some(resolver) = self.0.get_or_init(Self::system) else { return Ok(Vec::new()) };
         let found = match resolver.srv_lookup(name).await {
             Ok(found) => found,
             Err(error) if error.is_no_records_found() || error.is_nx_domain() => return Ok(Vec::new()),
@@ -69,6 +62,14 @@ impl Dns {
         });
         Ok(records.take(RECORDS_MAX).collect())
     }
+}
+
+fn bounded(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> Option<TokioResolver> {
+    let options = builder.options_mut();
+    (options.timeout, options.attempts) = (ANSWER_TIMEOUT, 1);
+    (options.cache_size, options.positive_max_ttl) = (CACHED_MAX, Some(CACHED_FOR));
+    options.negative_max_ttl = Some(CACHED_FOR);
+    builder.build().ok()
 }
 
 /// In the order in which they are tried: by priority, and within one by lot, in proportion to their weights.

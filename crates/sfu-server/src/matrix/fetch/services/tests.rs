@@ -3,7 +3,6 @@
 use std::net::Ipv4Addr;
 
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::rdata::SRV;
 use hickory_resolver::proto::rr::{Name, Record};
@@ -48,7 +47,7 @@ async fn name_server(name: &'static str, services: Vec<Service>) -> Dns {
     connection.port = port;
     let server = NameServerConfig::new(Ipv4Addr::LOCALHOST.into(), true, vec![connection]);
     let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
-    Dns::new(TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()))
+    Dns(OnceLock::from(bounded(TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()))))
 }
 
 #[tokio::test]
@@ -60,7 +59,7 @@ async fn records_are_found_and_their_absence_is_no_error() {
     assert_eq!(found, known);
     assert_eq!(dns.services("_matrix-fed._tcp.other.example.").await.expect("answered"), []);
     assert!(dns.services("silent.example.").await.is_err());
-    assert_eq!(Dns(None).services("any.example.").await.expect("nobody to ask"), []);
+    assert_eq!(Dns(OnceLock::from(None)).services("any.example.").await.expect("nobody to ask"), []);
 }
 
 #[tokio::test]
