@@ -165,11 +165,22 @@ pub struct MatrixArgs {
     /// The focus looks after the members' scheduled leaves
     #[arg(long, requires = "homeserver")]
     pub delegate_leave: bool,
+    /// How members say that they are in the call. `sticky` is `state` at homeservers without sticky events (MSC4354)
+    #[arg(long, value_enum, default_value_t = MemberEvents::State, requires = "homeserver")]
+    pub member_events: MemberEvents,
     /// How members reach the focus
     #[arg(long, value_enum, default_value_t = Carriage::Websocket, requires = "homeserver")]
     pub carriage: Carriage,
     #[command(flatten)]
     pub weather: WeatherArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum MemberEvents {
+    /// Room state, which all clients read
+    State,
+    /// Sticky events, encrypted
+    Sticky,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use matrix_sdk::config::RequestConfig;
+use matrix_sdk::cross_process_lock::CrossProcessLockConfig;
 use matrix_sdk::reqwest;
 use matrix_sdk::ruma::{OwnedDeviceId, OwnedUserId};
 use matrix_sdk::{Client, SessionMeta, SessionTokens, authentication::matrix::MatrixSession};
+use matrix_sdk_base::store::StoreConfig;
+use matrix_sdk_base::{BaseClient, DmRoomDefinition, ThreadingSupport};
+use matrixrtc::MemberFormat;
 use matrixrtc::delayed_leave::Support;
 use serde_json::json;
 
@@ -24,17 +28,22 @@ pub struct Account {
     /// With the access token.
     pub api: Api,
     pub client: Client,
+    /// What is inside `client`, for [`seal`](super::seal).
+    pub base: BaseClient,
+    /// How its member event is written.
+    pub format: MemberFormat,
     /// What its homeserver does of delayed events.
     pub support: Support,
 }
 
 impl Account {
-    /// `client_url`: where what encrypts finds the homeserver.
+    /// `client_url`: where what encrypts finds the homeserver. `format`: of its member events, if the homeserver can.
     pub async fn log_in(
         http: &reqwest::Client,
         homeserver: &Homeserver,
         client_url: &str,
         credentials: &Credentials,
+        format: MemberFormat,
     ) -> Result<Self> {
         let identifier = json!({"type": "m.id.user", "user": credentials.user});
         let body = json!({
@@ -46,7 +55,10 @@ impl Account {
         let user = OwnedUserId::try_from(text(&login, "user_id")?)?;
         let device = OwnedDeviceId::from(text(&login, "device_id")?);
         let requests = RequestConfig::new().retry_limit(TRIES).timeout(Duration::from_secs(60));
+        let store = StoreConfig::new(CrossProcessLockConfig::SingleProcess);
+        let base = BaseClient::new(store, ThreadingSupport::Disabled, DmRoomDefinition::default());
         let client = Client::builder()
+            .base_client(base.clone())
             .homeserver_url(client_url)
             .http_client(http.clone())
             .request_config(requests)
@@ -60,7 +72,8 @@ impl Account {
         let api = homeserver.api.with_token(token);
         let versions = api.get("/_matrix/client/versions").await?;
         let capabilities = api.get("/_matrix/client/v3/capabilities").await.unwrap_or_default();
-        Ok(Self { user, device, client, support: Support::read(&versions, &capabilities), api })
+        let format = format.at(&versions);
+        Ok(Self { user, device, client, base, format, support: Support::read(&versions, &capabilities), api })
     }
 
     /// A token that proves to others whose account it is.

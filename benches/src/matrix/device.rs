@@ -193,13 +193,9 @@ impl Actor {
     fn handle(&mut self, now: Instant, input: Input) {
         match input {
             Input::Join { transport, is_lent, done } => {
-                match Own::join(now, &self.account, &self.room, *transport, is_lent) {
-                    Ok(mut own) => {
-                        own.handle_members(now, &keys::participants(&self.session));
-                        self.own = Some(Waiter { own, joined: Some(done), left: None });
-                    }
-                    Err(error) => drop(done.send(Err(error))),
-                }
+                let mut own = Own::join(now, &self.account, &self.room, *transport, is_lent);
+                own.handle_members(now, &keys::participants(&self.session));
+                self.own = Some(Waiter { own, joined: Some(done), left: None });
             }
             Input::Leave { done } => match &mut self.own {
                 Some(waiter) => {

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use focus_signaling::wire;
 use matrix_sdk::ruma::OwnedRoomId;
-use matrixrtc::Transport;
 use matrixrtc::transport::RustSfu;
+use matrixrtc::{MemberFormat, Transport};
 use tokio::sync::watch;
 
 use super::device::Device;
@@ -170,6 +170,7 @@ impl door::Door for Door {
         let (first, heard) = waits(people);
         Some(MatrixReport {
             homeservers: self.setup.homeservers.iter().map(|homeserver| homeserver.api.base.clone()).collect(),
+            member_events: formats(&self.seats),
             access: ways.into_iter().map(|way| way.name().to_owned()).collect(),
             first_frame_ms: Spread::of(first),
             heard_ms: Spread::of(heard),
@@ -183,6 +184,13 @@ impl door::Door for Door {
             weather: self.setup.weather.as_ref().map(|weather| weather.counts()),
         })
     }
+}
+
+/// Of all members, each once.
+fn formats(seats: &[Seat]) -> Vec<String> {
+    let is_there = |format| seats.iter().any(|seat| seat.device.account.format == format);
+    let names = [(MemberFormat::State, "state"), (MemberFormat::Sticky, "sticky")];
+    names.into_iter().filter(|(format, _)| is_there(*format)).map(|(_, name)| name.to_owned()).collect()
 }
 
 /// From member events to frames, in milliseconds: of each person who found somebody there the first one, and of each pair.

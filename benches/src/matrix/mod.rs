@@ -18,8 +18,10 @@ mod post;
 mod ring;
 mod room;
 mod scenario;
+mod seal;
 mod setup;
 mod sframe;
+mod sticky;
 mod sync;
 mod weather;
 

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
 use focus_signaling::wire::{self, ClientMessage};
 use matrix_sdk::reqwest::Method as HttpMethod;
 use matrix_sdk::ruma::{DeviceId, OwnedRoomId, RoomVersionId, UserId};
@@ -11,15 +10,16 @@ use matrixrtc::delayed_leave::config::Config;
 use matrixrtc::delayed_leave::http::{Address, Method, Request};
 use matrixrtc::delayed_leave::{Action, Answer, Ask, DelayedLeave, Event, Output, RequestId};
 use matrixrtc::event::key_request::KeyRequest;
-use matrixrtc::event::legacy_member;
+use matrixrtc::event::own;
 use matrixrtc::keys::{self, KeySend, Participant, Sender, SenderConfig, UseKey};
-use matrixrtc::{Join, MemberKey, Profile, Timestamp, Transport};
+use matrixrtc::{Join, Leave, MemberFormat, MemberKey, Profile, Timestamp, Transport};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::account::Account;
 use super::device::{Joined, wall};
+use super::seal::seal;
 /// As MSC4143 has it. The one second of deployed clients is too short for keys that pass two busy homeservers.
 const USE_DELAY: Duration = Duration::from_secs(5);
 /// As deployed clients have it: the focus restarts it a few times an hour.
@@ -29,6 +29,7 @@ const LOAN_DELAY: Duration = Duration::from_secs(3600);
 pub struct Own {
     pub key: MemberKey,
     join: Join,
+    format: MemberFormat,
     address: Address,
     machine: DelayedLeave,
     /// When the present join event was first sent.
@@ -82,12 +83,24 @@ pub enum FocusNews {
 /// A request to the homeserver.
 pub struct Call {
     ask: Ask,
-    request: Request,
+    address: Address,
+    /// Of the join.
+    content: Value,
+    format: MemberFormat,
 }
 
 impl Call {
     pub async fn make(self, account: &Account) -> Answer {
-        let Request { method, path, query, body } = self.request;
+        let is_sealed = self.format == MemberFormat::Sticky && matches!(self.ask, Ask::SendJoin { .. });
+        let request = if is_sealed {
+            match seal(account, &self.address.room_id, &self.address.event_type, &self.content).await {
+                Ok(content) => self.ask.to_http(&self.address.encrypted(), &content),
+                Err(_) => return Answer::Failed,
+            }
+        } else {
+            self.ask.to_http(&self.address, &self.content)
+        };
+        let Some(Request { method, path, query, body }) = request else { return Answer::Failed };
         let method = match method {
             Method::Put => HttpMethod::PUT,
             Method::Post => HttpMethod::POST,
@@ -101,30 +114,20 @@ impl Call {
 
 impl Own {
     /// Joins over that transport. `is_lent`: the focus shall look after the leave.
-    pub fn join(
-        now: Instant,
-        account: &Account,
-        room: &OwnedRoomId,
-        transport: Transport,
-        is_lent: bool,
-    ) -> Result<Self> {
+    pub fn join(now: Instant, account: &Account, room: &OwnedRoomId, transport: Transport, is_lent: bool) -> Self {
         let member_id = format!("{:032x}", rand::random::<u128>());
         let key = MemberKey { user: account.user.clone(), device: account.device.clone(), member_id };
         let join = Join::new(key.user.clone(), key.device.clone(), key.member_id.clone(), vec![transport]);
-        let event = legacy_member::join(&join, Profile::Interop, &RoomVersionId::V12);
-        let address = Address {
-            room_id: room.clone(),
-            event_type: event.kind.to_owned(),
-            state_key: Some(event.state_key.context("a member event is state")?),
-            sticky: None,
-            leave: json!({}),
-        };
-        let config = Config { loan_delay: is_lent.then_some(LOAN_DELAY), ..Config::default() };
+        let format = account.format;
+        let leave = own::leave(&join, format, Profile::Interop, &RoomVersionId::V12, &Leave::default());
+        let address = Address::of(room.clone(), leave);
+        let config = Config { loan_delay: is_lent.then_some(LOAN_DELAY), expiry: expiry(format), ..Config::default() };
         let mut machine = DelayedLeave::new(now, config, account.support.clone(), key.member_id.clone());
         machine.join(now);
         let sender = Sender::new(SenderConfig { use_delay: USE_DELAY, ..SenderConfig::default() }, &key);
         let (coming, effects) = (VecDeque::new(), VecDeque::new());
-        Ok(Self { key, join, address, machine, announced: None, sender, rng: StdRng::from_os_rng(), coming, effects })
+        let rng = StdRng::from_os_rng();
+        Self { key, join, format, address, machine, announced: None, sender, rng, coming, effects }
     }
 
     pub fn leave(&mut self, now: Instant) {
@@ -210,15 +213,18 @@ impl Own {
             Ask::SendJoin { fresh, periods, .. } => self.content(fresh, periods),
             _ => Value::Null,
         };
-        let effect = match (ask.to_http(&self.address, &content), &ask) {
-            (Some(request), _) => Effect::Ask { id, call: Call { ask, request } },
-            (None, Ask::Delegate { delay_id, delay }) => {
+        let effect = match &ask {
+            Ask::Delegate { delay_id, delay } => {
                 let (delay_id, delay_ms) = (delay_id.as_str().to_owned(), delay.as_millis() as u64);
                 let server_name = self.key.user.server_name().to_string();
                 let will = wire::DelegateLeave { delay_id, delay_ms, server_name, on_leave: false };
                 Effect::Lend { id, message: ClientMessage::DelegateLeave(will) }
             }
-            (None, _) => Effect::Lend { id, message: ClientMessage::TakeBackLeave(wire::TakeBackLeave {}) },
+            Ask::TakeBack { .. } => Effect::Lend { id, message: ClientMessage::TakeBackLeave(wire::TakeBackLeave {}) },
+            _ => {
+                let (address, format) = (self.address.clone(), self.format);
+                Effect::Ask { id, call: Call { ask, address, content, format } }
+            }
         };
         self.effects.push_back(effect);
     }
@@ -230,8 +236,8 @@ impl Own {
             self.effects.push_back(Effect::Announced(now));
         }
         self.join.created_at = self.announced.map(|(_, at)| at).filter(|_| !fresh);
-        self.join.expires = Config::default().expiry * periods;
-        Value::Object(legacy_member::join(&self.join, Profile::Interop, &RoomVersionId::V12).content)
+        self.join.expires = expiry(self.format) * periods;
+        Value::Object(own::join(&self.join, self.format, Profile::Interop, &RoomVersionId::V12).content)
     }
 
     fn handle_event(&mut self, now: Instant, event: Event) {
@@ -247,5 +253,13 @@ impl Own {
             _ => return,
         };
         self.effects.push_back(effect);
+    }
+}
+
+/// How long one event counts.
+fn expiry(format: MemberFormat) -> Duration {
+    match format {
+        MemberFormat::State => Config::default().expiry,
+        MemberFormat::Sticky => Config::STICKY_EXPIRY,
     }
 }

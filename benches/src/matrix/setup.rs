@@ -6,13 +6,14 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, ensure};
 use matrix_sdk::reqwest;
 use matrix_sdk::ruma::{OwnedRoomId, UserId};
+use matrixrtc::MemberFormat;
 use matrixrtc::transport::RustSfu;
 
 use super::account::{Account, http_client};
 use super::homeserver::Homeserver;
 use super::weather::Weather;
 use super::{focus, room};
-use crate::cli::MatrixArgs;
+use crate::cli::{MatrixArgs, MemberEvents};
 
 /// Homeservers, and what to ask them with.
 pub struct Setup {
@@ -20,6 +21,8 @@ pub struct Setup {
     pub homeservers: Vec<Homeserver>,
     /// Tells the users of this run from those of others.
     run: u32,
+    /// What members' events shall be.
+    format: MemberFormat,
     /// If the homeservers announce none.
     configured: Option<RustSfu>,
     pub weather: Option<Arc<Weather>>,
@@ -47,7 +50,11 @@ impl Setup {
             });
         }
         let configured = server.map(configured);
-        Ok(Self { homeservers, http, run: rand::random(), configured, weather, through })
+        let format = match args.member_events {
+            MemberEvents::State => MemberFormat::State,
+            MemberEvents::Sticky => MemberFormat::Sticky,
+        };
+        Ok(Self { homeservers, http, run: rand::random(), format, configured, weather, through })
     }
 
     /// The account of that number; homeservers take turns.
@@ -55,7 +62,7 @@ impl Setup {
         let at = number % self.homeservers.len();
         let homeserver = &self.homeservers[at];
         let credentials = homeserver.user(self.run, number / self.homeservers.len()).await?;
-        let account = Account::log_in(&self.http, homeserver, &self.through[at], &credentials).await?;
+        let account = Account::log_in(&self.http, homeserver, &self.through[at], &credentials, self.format).await?;
         if let Some((weather, token)) = self.weather.as_ref().zip(account.client.access_token()) {
             weather.member(&token, number);
         }

@@ -10,12 +10,13 @@ use matrix_sdk::deserialized_responses::{AlgorithmInfo, EncryptionInfo, Processe
 use matrix_sdk::ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId, RoomId};
 use matrix_sdk::sync::{State, SyncResponse};
 use matrixrtc::RoomEvent;
-use matrixrtc::event::encryption_key;
+use matrixrtc::event::{encryption_key, key_request};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::account::Account;
 use super::http::segment;
+use super::sticky::Stickies;
 
 /// A long poll.
 const POLL: Duration = Duration::from_secs(30);
@@ -27,7 +28,7 @@ const RETRY: Duration = Duration::from_millis(500);
 pub struct News {
     /// When it came.
     pub at: Instant,
-    /// State of the room, in its order.
+    /// State of the room, in its order, and sticky member events.
     pub events: Vec<RoomEvent>,
     pub to_device: Vec<ToDevice>,
     /// Signalling of a focus's device.
@@ -51,6 +52,7 @@ pub struct ToDevice {
 /// Syncs until nobody takes the news any more.
 pub async fn run(account: Account, room: OwnedRoomId, news: mpsc::Sender<News>) {
     let mut timeout = Duration::ZERO;
+    let mut stickies = Stickies::default();
     while !news.is_closed() {
         let answer = tokio::select! {
             answer = account.client.sync_once(SyncSettings::new().timeout(timeout)) => answer,
@@ -62,6 +64,15 @@ pub async fn run(account: Account, room: OwnedRoomId, news: mpsc::Sender<News>) 
                 let mut told = read(&answer, &room);
                 if !is_first && goes_back(&answer, &room) {
                     told.events.extend(state(&account, &room).await);
+                }
+                let joined = answer.rooms.joined.get(&room);
+                let timeline = joined.into_iter().flat_map(|joined| &joined.timeline.events);
+                told.events.extend(timeline.filter_map(|event| stickies.handle(event)));
+                if is_first || joined.is_some_and(|joined| joined.timeline.limited) {
+                    told.events.extend(stickies.ask(&account, &room).await);
+                }
+                if let Some(room) = account.client.get_room(&room) {
+                    told.events.extend(stickies.opened(&room).await);
                 }
                 let _ = news.send(told).await;
             }
@@ -117,10 +128,11 @@ fn read_message(json: &str, info: &EncryptionInfo) -> Result<Option<ToDevice>> {
     let mut event: Value = serde_json::from_str(json)?;
     let kind = event["type"].as_str().unwrap_or_default().to_owned();
     let is_key = kind == encryption_key::TYPE || encryption_key::SPEC_TYPES.contains(&kind.as_str());
+    let is_known = is_key || kind == key_request::TYPE || kind == EVENT_TYPE;
     let AlgorithmInfo::OlmV1Curve25519AesSha2 { curve25519_public_key_base64: key } = &info.algorithm_info else {
         return Ok(None);
     };
-    let Some(device) = info.sender_device.clone().filter(|_| is_key || kind == EVENT_TYPE) else { return Ok(None) };
+    let Some(device) = info.sender_device.clone().filter(|_| is_known) else { return Ok(None) };
     let content = event["content"].take();
     Ok(Some(ToDevice { kind, sender: info.sender.clone(), device, key: key.clone(), content }))
 }

@@ -88,6 +88,9 @@ pub struct MatrixReport {
     pub homeservers: Vec<String>,
     /// How tokens were got.
     pub access: Vec<String>,
+    /// How members said that they are in the call: `state` or `sticky`.
+    #[serde(default)]
+    pub member_events: Vec<String>,
     /// From the own member event, when it is sent, to the first frame that could be opened, of those who found somebody there.
     pub first_frame_ms: Spread,
     /// From the later of two member events, when it is sent, to the first frame of the one that the other could open.

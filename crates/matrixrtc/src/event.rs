@@ -18,10 +18,12 @@ pub mod key_request;
 pub mod legacy_member;
 pub mod member;
 pub mod notification;
+pub mod own;
 pub mod reaction;
 pub mod slot;
 
 pub use join::{Join, Outgoing, Profile};
+pub use own::MemberFormat;
 
 /// What MSC4354 lets an event be sticky for at most.
 pub const STICKY_MAX: Duration = Duration::from_secs(60 * 60);

@@ -7,7 +7,7 @@
 //!
 //! 1. [`Discovery`] asks the homeserver, then `.well-known`, then configuration where to publish to.
 //! 2. [`delayed_leave`] leaves a last will at the homeserver, so that one who dies does not stay as a ghost.
-//! 3. [`Join`] says what one is; [`event::legacy_member::join`] and [`event::member::join`] make events of it, for
+//! 3. [`Join`] says what one is; [`event::own`] makes events of it, as room state or as sticky events ([`MemberFormat`]), for
 //!    all clients or for those that know `rust_sfu` ([`Profile`]).
 //! 4. [`Session`] takes every event of the room and says who joins and leaves. The call *is* its members.
 //! 5. [`mesh::decide`] says whether two connect to each other, [`reachability::paths`] where each member's media are, or
@@ -79,7 +79,7 @@ mod testing;
 pub use ruma;
 
 pub use discovery::Discovery;
-pub use event::{Claim, Join, Leave, Outgoing, Profile, Refusal, RoomEvent};
+pub use event::{Claim, Join, Leave, MemberFormat, Outgoing, Profile, Refusal, RoomEvent};
 pub use focus_selection::FocusSelection;
 pub use membership::{DeviceFrom, Form, MemberKey, Membership};
 pub use session::{Change, LeftReason, Session};

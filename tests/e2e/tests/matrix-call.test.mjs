@@ -6,7 +6,7 @@ import { after, before, test } from 'node:test';
 import { launchChromium } from '../lib/chromium.mjs';
 import { allSeeAll, flowing, sees } from '../lib/expect.mjs';
 import { launchFirefox } from '../lib/firefox.mjs';
-import { inCall, joinCall, leavesSeenBy, membersAre, membersSeenBy, watchTraffic } from '../lib/matrix/person.mjs';
+import { inCall, joinCall, leavesSeenBy, membersAre, membersSeenBy, othersSeenAt, stickyEventsOf, watchTraffic } from '../lib/matrix/person.mjs';
 import { startRig } from '../lib/matrix/rig.mjs';
 import { opens } from '../lib/matrix/sframe.mjs';
 import { getToken } from '../lib/matrix/socket.mjs';
@@ -142,6 +142,31 @@ for (const { how, words, limitMs } of [
     await until('and for the other page', async () => !(await bob.media()).some(({ participant }) => participant === dave.name));
   });
 }
+
+test('a member by sticky events is seen by those who use room state, and by who comes later; its tab is killed', { skip, timeout: 120_000 }, async (t) => {
+  const dave = await guest(t, users.dave, { words: { member: 'sticky' } });
+  await allSeeAll([alice, bob, dave], { deadlineMs: 60_000 });
+  await membersAre(users.bob, room, [users.alice, users.bob]);
+  assert.deepEqual((await othersSeenAt(bob)).filter(({ user }) => user === dave.name), [{ user: dave.name, form: 'transports' }]);
+  assert.deepEqual((await stickyEventsOf(users.dave, users.bob, room)).map(({ type }) => type), ['m.room.encrypted']);
+
+  // A device that was not there when dave's event was encrypted, and whose own says of itself only by whom it is encrypted.
+  const erin = await guest(t, users.erin, { words: { member: 'sticky', profile: 'pure' } });
+  await allSeeAll([alice, bob, dave, erin], { deadlineMs: 60_000 });
+  assert.equal((await othersSeenAt(bob)).find(({ user }) => user === erin.name).form, 'spec');
+  assert.ok((await stickyEventsOf(users.dave, users.bob, room)).length > 1, 'dave said it again');
+
+  const killed = Date.now();
+  await dave.crash();
+  await until('he is gone for the other homeserver', async () => !(await othersSeenAt(bob)).some(({ user }) => user === dave.name), { deadlineMs: 2 * GONE_OWN_MS, pollMs: 200 });
+  const goneMs = Date.now() - killed;
+  t.diagnostic(`gone for the other homeserver ${goneMs} ms after its tab was killed`);
+  assert.ok(goneMs <= GONE_OWN_MS, `${goneMs} ms`);
+  assert.deepEqual((await stickyEventsOf(users.dave, users.bob, room)).at(-1).type, 'org.matrix.msc4143.rtc.member', 'the last will is in clear');
+  await until('and at the focus', async () => !(await bob.media()).some(({ participant }) => participant === dave.name));
+  await erin.click('#leave');
+  await sees(bob, [alice]);
+});
 
 test('a homeserver stops: the call lives, nobody new is let in; it comes back', { skip, timeout: 150_000 }, async (t) => {
   // Keys that were changed because of who left before have arrived: one that is under way to a stopped homeserver waits there.

@@ -37,9 +37,11 @@ test('users of two homeservers open everything that they send each other', { ski
   assert.ok(report.matrix.member_event_across_ms.max > 0);
 });
 
-test('the focus looks after the leaves of members that ask for it', { skip, timeout: TIMEOUT_MS }, async () => {
-  const report = await bench('run', '--participants', '2', '--duration', '5s', '--join-rate', '1', '--delegate-leave');
-  assert.deepEqual([report.joined, report.matrix.leaves_lent], [2, 2]);
+test('members by sticky events open everything, and the focus looks after their leaves', { skip, timeout: TIMEOUT_MS }, async () => {
+  const report = await bench('run', '--participants', '2', '--duration', '5s', '--join-rate', '1', '--delegate-leave', '--member-events', 'sticky');
+  assert.deepEqual([report.joined, report.matrix.leaves_lent, report.matrix.member_events], [2, 2, ['sticky']]);
+  assert.deepEqual([report.frames_without_key, report.frames_unopened], [0, 0]);
+  assert.ok(report.frames_opened > 0 && report.matrix.member_event_across_ms.max > 0);
 });
 
 test('who is kicked from the room is silent within two seconds, and stays out', { skip, timeout: TIMEOUT_MS + KICKS * KICK_MS }, async () => {

@@ -54,6 +54,12 @@ export interface Target {
   readonly device: string;
 }
 
+export interface SentSticky {
+  readonly eventId: string;
+  /** Devices that it was encrypted for, as far as can be known; `null`: all can read it, it is in clear. */
+  readonly readers: readonly Target[] | null;
+}
+
 export interface Homeserver {
   readonly user: string;
   readonly device: string;
@@ -85,6 +91,8 @@ export interface Room {
   onRedaction(listener: (eventId: string, at: number) => void): () => void;
   /** Encrypted where the room is. Returns the event's id. */
   send(type: string, content: Json): Promise<string>;
+  /** As a sticky event (MSC4354), which stays for `durationMs`. */
+  sendSticky(type: string, content: Json, durationMs: number): Promise<SentSticky>;
   redact(eventId: string): Promise<void>;
 }
 

@@ -3,7 +3,7 @@
 
 import type { Clock } from '../clock.ts';
 import { HomeserverError, type Homeserver } from './homeserver.ts';
-import { integerAt, stringAt, type Json } from './json.ts';
+import { integerAt } from './json.ts';
 
 /** Gone this long after the last restart; the promise is 12 s for all of it. */
 export const DELAY_MS = 10_000;
@@ -17,10 +17,8 @@ const UNSTABLE = '/_matrix/client/unstable/org.matrix.msc4140';
 export interface LastWillOptions {
   readonly homeserver: Homeserver;
   readonly clock: Clock;
-  readonly room: string;
-  readonly type: string;
-  readonly stateKey: string;
-  readonly content: Json;
+  /** Gives the homeserver the leave, to be sent after so long. Its delay id; `null`: it was sent at once. */
+  readonly schedule: (delayMs: number) => Promise<string | null>;
   /** The homeserver may have sent it: our membership must be said anew. */
   readonly lost: () => void;
   /** The one that the homeserver holds now is another. */
@@ -71,7 +69,7 @@ export class LastWill {
   async schedule(delayMs = DELAY_MS): Promise<void> {
     const delay = Math.min(delayMs, this.#maxDelayMs);
     try {
-      const delayId = await this.#put(delay);
+      const delayId = await this.#options.schedule(delay);
       if (delayId === null) {
         // The homeserver did not know the parameter and has sent the leave at once. The join that follows undoes it.
         this.#state = { is: 'unsupported' };
@@ -97,7 +95,7 @@ export class LastWill {
   async toLend(): Promise<{ delayId: string; delayMs: number } | null> {
     if (this.#state.is !== 'scheduled') return null;
     const delayMs = Math.min(LENT_DELAY_MS, this.#maxDelayMs);
-    const delayId = await this.#put(delayMs).catch(() => null);
+    const delayId = await this.#options.schedule(delayMs).catch(() => null);
     return delayId === null ? null : { delayId, delayMs };
   }
 
@@ -122,6 +120,11 @@ export class LastWill {
   /** One that nobody restarts any more must not be sent. */
   forget(delayId: string): void {
     void this.#act(delayId, 'cancel').catch(() => undefined);
+  }
+
+  /** One of a membership that is over and has another place than ours: it is to be sent now. */
+  fire(delayId: string): void {
+    void this.#act(delayId, 'send').catch(() => undefined);
   }
 
   /** At the end, when the leave was sent: nothing is to come after it. */
@@ -158,12 +161,6 @@ export class LastWill {
   #again(delayMs: number): void {
     if (this.#closed) return;
     void this.schedule(delayMs).then(() => (this.#closed ? undefined : this.#options.lost()));
-  }
-
-  async #put(delay: number): Promise<string | null> {
-    const { room, type, stateKey, content, homeserver } = this.#options;
-    const path = `/_matrix/client/v3/rooms/${encodeURIComponent(room)}/state/${encodeURIComponent(type)}/${encodeURIComponent(stateKey)}`;
-    return stringAt(await homeserver.request('PUT', path, content, { 'org.matrix.msc4140.delay': String(delay) }), 'delay_id');
   }
 
   #later(ms: number, work: () => void): void {

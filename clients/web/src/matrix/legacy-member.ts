@@ -112,7 +112,7 @@ export function joinContent(join: Join): Json {
   const ways =
     join.profile === 'pure'
       ? { focus_active: { type: 'rust_sfu', focus_selection: 'multi_sfu' }, foci_preferred: transports }
-      : { focus_active: { type: 'livekit', focus_selection: 'multi_sfu' }, foci_preferred: [], [TRANSPORTS_KEY]: transports, [CAN_SUBSCRIBE_KEY]: canSubscribe };
+      : { focus_active: { type: 'livekit', focus_selection: 'multi_sfu' }, foci_preferred: [], [TRANSPORTS_KEY]: transports };
   return {
     application,
     call_id: id === ROOM ? '' : id,
@@ -123,5 +123,6 @@ export function joinContent(join: Join): Json {
     ...(join.createdAt === null ? {} : { created_ts: join.createdAt }),
     'm.call.intent': join.intent,
     ...ways,
+    [CAN_SUBSCRIBE_KEY]: canSubscribe,
   };
 }

@@ -2,6 +2,7 @@
 // taken out of the address bar at once: it holds a login.
 
 import type { Profile } from './legacy-member.ts';
+import type { MemberFormat } from './member-format.ts';
 
 export interface Login {
   readonly homeserver: string;
@@ -21,6 +22,8 @@ export interface MatrixRoute {
   readonly mesh: boolean;
   /** Let the focus restart the last will. */
   readonly delegate: boolean;
+  /** How our member event is written, if the homeserver can. */
+  readonly format: MemberFormat;
   /** Written only for those that know `rust_sfu`. */
   readonly profile: Profile;
 }
@@ -38,6 +41,7 @@ export function parseMatrixRoute(fragment: string): MatrixRoute {
     join: word('join') === '1',
     mesh: word('mesh') === '1',
     delegate: word('delegate') === '1',
+    format: word('member') === 'sticky' ? 'sticky' : 'state',
     profile: word('profile') === 'pure' ? 'pure' : 'interop',
   };
 }

@@ -20,6 +20,7 @@ import { Connections } from './connections.ts';
 import { Directory } from './directory.ts';
 import { encodeBase64 } from './identity.ts';
 import type { Profile } from './legacy-member.ts';
+import type { MemberFormat } from './member-format.ts';
 import { keyOf, type Membership } from './membership.ts';
 import { OwnMember } from './own-member.ts';
 import type { RoomSession } from './room-session.ts';
@@ -28,7 +29,6 @@ import type { Reach } from './ways.ts';
 
 export interface MatrixCallOptions {
   readonly session: RoomSession;
-  readonly roomVersion: string;
   readonly transports: readonly Transport[];
   readonly worker: () => Worker;
   readonly codec: VideoCodec;
@@ -39,11 +39,12 @@ export interface MatrixCallOptions {
   /** Whether our focus shall restart the last will for us. */
   readonly delegate: boolean;
   readonly intent: string;
+  readonly format: MemberFormat;
   /** For whom our member event is written. */
   readonly profile: Profile;
   /** The delayed leave that the homeserver holds for us now: whoever comes back without this object has it to cancel. */
   readonly willChanged?: (delayId: string | null) => void;
-  /** Of the page before this one: it is cancelled once there is a new one. */
+  /** Of the page before this one: it ends once there is a new one. */
   readonly formerWill?: string | null;
 }
 
@@ -72,12 +73,12 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
 
   constructor(options: MatrixCallOptions) {
     super();
-    const { session, roomVersion, intent, profile, worker, delegate } = options;
+    const { session, intent, format, profile, worker, delegate } = options;
     const { homeserver, room, slot, clock, wallClock } = session.options;
     const common = { memberId: this.#memberId, session: session.options };
     this.#options = options;
     this.#session = session;
-    this.#own = new OwnMember({ homeserver, clock, room: room.id, roomVersion, slot, memberId: this.#memberId, intent, profile, wallClock, willChanged: (delayId) => options.willChanged?.(delayId) });
+    this.#own = new OwnMember({ homeserver, clock, room, slot, memberId: this.#memberId, intent, format, profile, wallClock, willChanged: (delayId) => options.willChanged?.(delayId) });
     this.#directory = new Directory(clock, () => this.#update());
     this.#encryption = new MemberKeysClient(worker());
     this.#keys = new CallKeys({ ...common, worker: this.#encryption, failed: (message) => this.emit('warning', { message }) });
@@ -138,7 +139,7 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
     this.#listen();
     try {
       await this.#own.join(this.#ownTransports());
-      if (this.#options.formerWill) this.#own.will.forget(this.#options.formerWill);
+      if (this.#options.formerWill) this.#own.endFormer(this.#options.formerWill);
     } catch (error) {
       throw this.#end(error instanceof CallError ? error : new CallError('unreachable', String(error)));
     }
@@ -232,7 +233,7 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
     const others = this.others();
     const own = everybody.find(({ user, device }) => user === homeserver.user && device === homeserver.device) ?? null;
     const isOurs = own?.memberId === this.#memberId;
-    this.#own.seen(own && { eventId: own.eventId, isOurs, sentAt: own.sentAt }, room);
+    this.#own.seen(own && { eventId: own.eventId, isOurs, sentAt: own.sentAt }, room, others);
     await this.#directory.setMembers(others);
     await this.#keys.setMembers(others);
     // We may have left meanwhile: nothing must be opened any more.

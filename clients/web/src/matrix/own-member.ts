@@ -1,30 +1,30 @@
 // Our own membership: the last will first, then the event that joins, renewed before it runs out and said again whenever it
-// is gone from the room. At the end the event that leaves.
+// is gone from the room, or somebody comes who could not read it. At the end the event that leaves.
 
 import type { Clock } from '../clock.ts';
 import { isOverwritten, watchLeave } from './after-leave.ts';
-import { HomeserverError, type Homeserver, type Room } from './homeserver.ts';
+import type { Homeserver, Room, Target } from './homeserver.ts';
 import { LastWill } from './last-will.ts';
-import { EXPIRES_MS, joinContent, stateKey, type Profile } from './legacy-member.ts';
-import { stringAt } from './json.ts';
-import { LEGACY_TYPE } from './membership.ts';
+import type { Profile } from './legacy-member.ts';
+import type { MemberFormat } from './member-format.ts';
+import type { OwnEvent } from './own-event.ts';
+import { OwnState } from './own-state.ts';
+import { OwnSticky } from './own-sticky.ts';
 import type { Transport } from './transport.ts';
 
-const HEADROOM_MS = 5_000;
-const RETRY_MS = 1_000;
-const RETRIES = 10;
+const RENEWAL_MS_MIN = 1_000;
 /** The room shows what we said only a sync later. */
 const SETTLE_MS = 3_000;
 
 export interface OwnMemberOptions {
   readonly homeserver: Homeserver;
   readonly clock: Clock;
-  readonly room: string;
-  readonly roomVersion: string;
+  readonly room: Pick<Room, 'id' | 'version' | 'sendSticky'>;
   readonly slot: string;
   readonly memberId: string;
   readonly intent: string;
-  readonly profile?: Profile;
+  readonly format: MemberFormat;
+  readonly profile: Profile;
   readonly wallClock: () => number;
   /** The delayed leave that the homeserver holds for us now. */
   readonly willChanged?: (delayId: string | null) => void;
@@ -32,7 +32,7 @@ export interface OwnMemberOptions {
 
 export class OwnMember {
   readonly #options: OwnMemberOptions;
-  readonly #key: string;
+  readonly #event: OwnEvent;
   readonly will: LastWill;
   #transports: readonly Transport[] = [];
   #createdAt: number | null = null;
@@ -47,16 +47,18 @@ export class OwnMember {
   #sending: Promise<void> = Promise.resolve();
   #eventId: string | null = null;
   #saidAt = 0;
+  /** Devices that it was encrypted for, and those for which it was said again. `null`: it is in clear. */
+  #readers: Set<string> | null = null;
 
   constructor(options: OwnMemberOptions) {
     this.#options = options;
-    const { homeserver, clock, room, roomVersion, slot } = options;
-    this.#key = stateKey(roomVersion, homeserver.user, homeserver.device, slot);
-    this.will = new LastWill({ homeserver, clock, room, type: LEGACY_TYPE, stateKey: this.#key, content: { leave_reason: 'delayed_leave' }, lost: () => void this.#say().catch(() => undefined), changed: (delayId) => options.willChanged?.(delayId) });
+    this.#event = options.format === 'sticky' ? new OwnSticky(options) : new OwnState(options);
+    const { homeserver, clock } = options;
+    this.will = new LastWill({ homeserver, clock, schedule: (delayMs) => this.#event.scheduleLeave(delayMs), lost: () => this.#sayAgain(), changed: (delayId) => options.willChanged?.(delayId) });
   }
 
-  get stateKey(): string {
-    return this.#key;
+  get stateKey(): string | null {
+    return this.#event.stateKey;
   }
 
   get memberId(): string {
@@ -75,21 +77,32 @@ export class OwnMember {
     await this.#say();
   }
 
+  /** Of the page before this one, which the homeserver still holds. */
+  endFormer(delayId: string): void {
+    // State that we have said anew must not be taken back; an event with a key of its own has to be.
+    if (this.stateKey === null) this.will.fire(delayId);
+    else this.will.forget(delayId);
+  }
+
   /** Other transports than before, for instance because the call has grown out of a mesh. */
   async publish(transports: readonly Transport[]): Promise<void> {
     this.#transports = transports;
     if (this.#present) await this.#say();
   }
 
-  /** Our event, as the room shows it now. One that somebody removed or wrote over is said again, a moment later at the earliest. */
-  seen(event: { readonly eventId: string; readonly isOurs: boolean; readonly sentAt: number } | null, room: Pick<Room, 'state'>): void {
-    const { clock, homeserver } = this.#options;
+  /**
+   * Our event, as the room shows it now, and who else is in the call. One that somebody removed or wrote over is said again, and so is
+   * one that a device among them cannot read, a moment later at the earliest.
+   */
+  seen(event: { readonly eventId: string; readonly isOurs: boolean; readonly sentAt: number } | null, room: Pick<Room, 'state'>, others: readonly Target[] = []): void {
     this.#cancelAgain();
-    if (event?.isOurs && !isOverwritten(room, this.#key, homeserver.user)) {
+    if (event?.isOurs && !this.#isOverwritten(room)) {
       this.#createdAt ??= event.sentAt;
       this.#eventId = event.eventId;
-    } else if (this.#present && this.#createdAt !== null) {
-      this.#cancelAgain = clock.after(Math.max(0, this.#saidAt + SETTLE_MS - clock.now()), () => void this.#say().catch(() => undefined));
+      const strangers = others.map(keyOf).filter((other) => this.#readers?.has(other) === false);
+      if (strangers.length > 0) this.#soon(() => this.#sayTo(strangers));
+    } else if (this.#createdAt !== null) {
+      this.#soon(() => this.#sayAgain());
     }
   }
 
@@ -100,18 +113,37 @@ export class OwnMember {
     this.#cancel();
     this.#cancelAgain();
     const { homeserver, clock } = this.#options;
-    const sayLeave = (): Promise<unknown> => this.#put({ leave_reason: 'leave' });
+    const { stateKey } = this;
+    const sayLeave = (): Promise<unknown> => this.#event.leave();
     await this.#sending.catch(() => undefined);
     // The leave first: whatever happens to us in between, the will still stands.
     await sayLeave().catch(() => undefined);
     await this.will.close();
-    if (!this.#isForgotten) this.#stopWatch = watchLeave({ room, clock, user: homeserver.user, stateKey: this.#key, sayLeave });
+    if (!this.#isForgotten && stateKey !== null) this.#stopWatch = watchLeave({ room, clock, user: homeserver.user, stateKey, sayLeave });
   }
 
   /** We may join again: what this one still had to say about having left must not be said any more. */
   forget(): void {
     this.#isForgotten = true;
     this.#stopWatch();
+  }
+
+  #isOverwritten(room: Pick<Room, 'state'>): boolean {
+    return this.stateKey !== null && isOverwritten(room, this.stateKey, this.#options.homeserver.user);
+  }
+
+  #soon(work: () => void): void {
+    const { clock } = this.#options;
+    if (this.#present) this.#cancelAgain = clock.after(Math.max(0, this.#saidAt + SETTLE_MS - clock.now()), work);
+  }
+
+  #sayAgain(): void {
+    void this.#say().catch(() => undefined);
+  }
+
+  /** Once for each of them: a device that cannot be encrypted for must not make us say it for ever. */
+  #sayTo(strangers: readonly string[]): void {
+    void this.#say().then(() => strangers.forEach((stranger) => this.#readers?.add(stranger)), () => undefined);
   }
 
   /** Several at once become one after the other: the newest must be the last that the room hears. */
@@ -121,30 +153,19 @@ export class OwnMember {
   }
 
   async #sayNow(): Promise<void> {
-    const { homeserver, memberId, slot, intent, profile = 'interop', wallClock } = this.#options;
-    const expiresMs = EXPIRES_MS * (this.#renewals + 1);
-    const content = joinContent({ device: homeserver.device, memberId, slot, intent, transports: this.#transports, createdAt: this.#createdAt, expiresMs, profile });
-    this.#eventId = stringAt(await this.#put(content), 'event_id');
-    this.#saidAt = this.#options.clock.now();
-    const left = (this.#createdAt ?? wallClock()) + expiresMs - HEADROOM_MS - wallClock();
+    const { clock, wallClock } = this.#options;
+    const { eventId, renewBy, readers } = await this.#event.join({ transports: this.#transports, createdAt: this.#createdAt, renewals: this.#renewals });
+    this.#eventId = eventId;
+    this.#readers = readers && new Set([...(this.#readers ?? []), ...readers.map(keyOf)]);
+    this.#saidAt = clock.now();
     this.#cancel();
-    this.#cancel = this.#options.clock.after(Math.max(left, RETRY_MS), () => {
+    this.#cancel = clock.after(Math.max(renewBy - wallClock(), RENEWAL_MS_MIN), () => {
       this.#renewals++;
-      void this.#say().catch(() => undefined);
+      this.#sayAgain();
     });
   }
+}
 
-  async #put(content: Readonly<Record<string, unknown>>): Promise<Readonly<Record<string, unknown>>> {
-    const { homeserver, room, clock } = this.#options;
-    const path = `/_matrix/client/v3/rooms/${encodeURIComponent(room)}/state/${encodeURIComponent(LEGACY_TYPE)}/${encodeURIComponent(this.#key)}`;
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await homeserver.request('PUT', path, content);
-      } catch (error) {
-        const passing = error instanceof HomeserverError && (error.status === 0 || error.status === 429 || error.status >= 500);
-        if (!passing || attempt >= RETRIES) throw error;
-        await new Promise<void>((resolve) => void clock.after(error.retryAfterMs ?? RETRY_MS, resolve));
-      }
-    }
-  }
+function keyOf({ user, device }: Target): string {
+  return JSON.stringify([user, device]);
 }

@@ -3,6 +3,7 @@
 
 import { isObject, objectAt, stringAt, type Json } from './json.ts';
 import type { Profile } from './legacy-member.ts';
+import type { MemberFormat } from './member-format.ts';
 
 export interface Remembered {
   readonly homeserver: string;
@@ -12,6 +13,7 @@ export interface Remembered {
   readonly room: string;
   readonly mesh: boolean;
   readonly delegate: boolean;
+  readonly format: MemberFormat;
   readonly profile: Profile;
   /** What was on: nobody is to be seen because of a reload who was not seen before it. */
   readonly microphone: boolean;
@@ -78,5 +80,5 @@ function read(value: Json | null): Remembered | null {
   const [homeserver, user, device, token, room] = ['homeserver', 'user', 'device', 'token', 'room'].map((key) => stringAt(value, key));
   if (!homeserver || !user || !device || !token || !room) return null;
   const is = (key: string): boolean => value[key] === true;
-  return { homeserver, user, device, token, room, mesh: is('mesh'), delegate: is('delegate'), profile: value['profile'] === 'pure' ? 'pure' : 'interop', microphone: is('microphone'), camera: is('camera'), delayId: stringAt(value, 'delayId') };
+  return { homeserver, user, device, token, room, mesh: is('mesh'), delegate: is('delegate'), format: value['format'] === 'sticky' ? 'sticky' : 'state', profile: value['profile'] === 'pure' ? 'pure' : 'interop', microphone: is('microphone'), camera: is('camera'), delayId: stringAt(value, 'delayId') };
 }

@@ -6,7 +6,7 @@ import { Emitter } from '../emitter.ts';
 import { History } from './history.ts';
 import type { Homeserver, Room, Trust } from './homeserver.ts';
 import { stateKey } from './legacy-member.ts';
-import { LEGACY_TYPE, type Membership } from './membership.ts';
+import { LEGACY_TYPE, STICKY_TYPES, type Membership } from './membership.ts';
 import { HAND_EVENT, handContent, Reactions, REACTION_EVENT, reactionContent, type Reaction } from './reactions.ts';
 import { DECLINE_TYPE, declineContent, LIFETIME_MS, NOTIFICATION_TYPE, notificationContent, type Notification } from './notification.ts';
 import { Incoming, Outgoing, type Outcome } from './ringing.ts';
@@ -144,10 +144,13 @@ export class RoomSession extends Emitter<RoomSessionEvents> {
     this.#cancelTrust();
   }
 
-  #whenLeft({ user, device, slot, expiresAt }: Membership): number {
+  #whenLeft({ user, device, memberId, slot, form, expiresAt }: Membership): number {
     const { room, wallClock } = this.options;
     const key = stateKey(room.version, user, device, slot);
-    const event = room.state(LEGACY_TYPE).find((candidate) => candidate.sender === user && candidate.stateKey === key);
+    const event =
+      form === 'legacy'
+        ? room.state(LEGACY_TYPE).find((candidate) => candidate.sender === user && candidate.stateKey === key)
+        : STICKY_TYPES.flatMap((type) => room.sticky(type)).find(({ sender, content }) => sender === user && (content['sticky_key'] ?? content['msc4354_sticky_key']) === memberId);
     return Math.min(event?.originServerTs ?? wallClock(), expiresAt);
   }
 

@@ -12,17 +12,20 @@ import {
   type MatrixEvent,
   type Room as SdkRoom,
 } from 'matrix-js-sdk';
-import type { RawEvent, Room } from './homeserver.ts';
+import type { RawEvent, Room, SentSticky } from './homeserver.ts';
 import type { Json } from './json.ts';
+import { SenderDevices } from './sdk-devices.ts';
 import { asError } from './sdk-error.ts';
 
 export class RoomView implements Room {
   readonly #client: MatrixClient;
   readonly #room: SdkRoom;
+  readonly #devices: SenderDevices;
 
   constructor(client: MatrixClient, room: SdkRoom) {
     this.#client = client;
     this.#room = room;
+    this.#devices = new SenderDevices(client);
   }
 
   get id(): string {
@@ -47,7 +50,10 @@ export class RoomView implements Room {
   }
 
   sticky(type: string): readonly RawEvent[] {
-    return [...this.#room._unstable_getStickyEvents()].filter((event) => event.getType() === type).map(raw);
+    return [...this.#room._unstable_getStickyEvents()].filter((event) => event.getType() === type).map((event) => {
+      const senderDevice = this.#devices.of(event);
+      return { ...raw(event), ...(senderDevice === undefined ? {} : { senderDevice }) };
+    });
   }
 
   isJoined(user: string): boolean {
@@ -65,7 +71,9 @@ export class RoomView implements Room {
     this.#room.on(RoomStickyEventsEvent.Update, listener);
     this.#client.on(RoomMemberEvent.Membership, member);
     this.#client.on(MatrixEventEvent.Decrypted, decrypted);
+    const unlisten = this.#devices.onFound(listener);
     return () => {
+      unlisten();
       this.#room.off(RoomStateEvent.Events, listener);
       this.#room.off(RoomStickyEventsEvent.Update, listener);
       this.#client.off(RoomMemberEvent.Membership, member);
@@ -103,6 +111,17 @@ export class RoomView implements Room {
   async send(type: string, content: Json): Promise<string> {
     try {
       return (await this.#client.sendEvent(this.id, type as never, content as never)).event_id;
+    } catch (error) {
+      throw asError(error);
+    }
+  }
+
+  async sendSticky(type: string, content: Json, durationMs: number): Promise<SentSticky> {
+    try {
+      const crypto = this.#room.hasEncryptionStateEvent() ? this.#client.getCrypto() : undefined;
+      const devices = await crypto?.getUserDeviceInfo(this.joinedUsers(), true);
+      const sent = await this.#client._unstable_sendStickyEvent(this.id, durationMs, null, type as never, content as never);
+      return { eventId: sent.event_id, readers: devices ? [...devices].flatMap(([user, own]) => [...own.keys()].map((device) => ({ user, device }))) : null };
     } catch (error) {
       throw asError(error);
     }

@@ -8,9 +8,9 @@ import type { Claim, Membership } from './membership.ts';
 import { canonicalKind, kindName, parseTransports, type Transport } from './transport.ts';
 
 /** What MSC4354 allows at most. */
-const STICKY_MS_MAX = 60 * 60 * 1000;
+export const STICKY_MS_MAX = 60 * 60 * 1000;
 /** When this member joined, said again with each renewal: nobody who comes later has seen the first event. */
-const CREATED_KEY = 'org.rust_sfu.created_ts';
+export const CREATED_KEY = 'org.rust_sfu.created_ts';
 const KEYS_OF_LEAVE: readonly string[] = ['leave_reason', 'slot_id', 'msc4354_sticky_key', 'sticky_key'];
 
 /** Until when a sticky event counts, for one who received it at `received`. `leftMs` is what the homeserver says is left. */

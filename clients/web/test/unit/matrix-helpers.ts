@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { HomeserverError, type Homeserver, type RawEvent, type Room, type Target, type ToDevice } from '../../src/matrix/homeserver.ts';
+import { HomeserverError, type Homeserver, type RawEvent, type Room, type SentSticky, type Target, type ToDevice } from '../../src/matrix/homeserver.ts';
 import type { Json } from '../../src/matrix/json.ts';
 import type { Membership } from '../../src/matrix/membership.ts';
 import { parseTransports } from '../../src/matrix/transport.ts';
@@ -53,8 +53,13 @@ export class FakeHomeserver implements Homeserver {
   }
 }
 
-/** A room as far as state keys of members go. */
-export class FakeRoom implements Pick<Room, 'state' | 'onChange'> {
+/** A room as far as state keys of members go, and sending of sticky events. */
+export class FakeRoom implements Pick<Room, 'id' | 'version' | 'state' | 'onChange' | 'sendSticky'> {
+  readonly id = '!r:x';
+  readonly version = '10';
+  readonly said: { type: string; content: Json; durationMs: number }[] = [];
+  /** What it says of who can read it. */
+  readers: readonly Target[] | null = null;
   readonly #senders = new Map<string, string>();
   readonly #listeners = new Set<() => void>();
 
@@ -65,6 +70,11 @@ export class FakeRoom implements Pick<Room, 'state' | 'onChange'> {
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  sendSticky(type: string, content: Json, durationMs: number): Promise<SentSticky> {
+    this.said.push({ type, content, durationMs });
+    return Promise.resolve({ eventId: `$s${this.said.length}`, readers: this.readers });
   }
 
   /** Somebody writes there. */

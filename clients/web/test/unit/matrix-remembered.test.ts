@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FRESH_MS, Memory, type Remembered } from '../../src/matrix/remembered.ts';
 
-const CALL: Remembered = { homeserver: 'https://h', user: '@a:h', device: 'D', token: 't', room: '!r:h', mesh: true, delegate: false, profile: 'pure', microphone: true, camera: false, delayId: null };
+const CALL: Remembered = { homeserver: 'https://h', user: '@a:h', device: 'D', token: 't', room: '!r:h', mesh: true, delegate: false, format: 'sticky', profile: 'pure', microphone: true, camera: false, delayId: null };
 
 function setUp(): { memory: () => Memory; time: { now: number }; stored: Map<string, string> } {
   const stored = new Map<string, string>();

@@ -114,7 +114,7 @@ test('mesh messages: what goes out comes in, and nothing else does', () => {
 
 test('the address of the page', () => {
   const route = parseMatrixRoute('#homeserver=http%3A%2F%2F127.0.0.1%3A8081%2F&user=%40a%3Ax&device=D&token=t&room=%21r%3Ax&join=1&mesh=1');
-  assert.deepEqual(route, { login: { homeserver: 'http://127.0.0.1:8081', user: '@a:x', device: 'D', token: 't', password: null, crossSign: false }, room: '!r:x', join: true, mesh: true, delegate: false, profile: 'interop' });
+  assert.deepEqual(route, { login: { homeserver: 'http://127.0.0.1:8081', user: '@a:x', device: 'D', token: 't', password: null, crossSign: false }, room: '!r:x', join: true, mesh: true, delegate: false, format: 'state', profile: 'interop' });
   assert.equal(parseMatrixRoute('#homeserver=javascript:alert(1)&user=@a:x&password=p').login, null);
   assert.equal(parseMatrixRoute('#homeserver=https://h&user=@a:x&token=t').login, null, 'a token without its device');
   assert.equal(parseMatrixRoute('').login, null);

@@ -26,6 +26,13 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// How long a sticky join event counts: a server that gets the renewal late has forgotten the event before it by then.
+    pub const STICKY_EXPIRY: Duration = Duration::from_secs(59 * 60);
+}
+
+const _: () = assert!(Config::STICKY_EXPIRY.as_secs() < crate::event::STICKY_MAX.as_secs());
+
 /// The join event is renewed so long before it expires.
 pub const EXPIRY_HEADROOM: Duration = Duration::from_secs(5);
 /// A shorter last will than this cannot be kept from firing over a slow network; none is better.

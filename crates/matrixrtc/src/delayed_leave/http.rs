@@ -9,6 +9,7 @@ use ruma::OwnedRoomId;
 use serde_json::{Value, json};
 
 use super::{Ask, DelayId, Manage, Schedule};
+use crate::event::Outgoing;
 
 /// Where the member event lives, and what its leave looks like. The same for all requests of one membership.
 #[derive(Clone, PartialEq)]
@@ -30,6 +31,19 @@ pub struct Address {
 pub enum Method {
     Put,
     Post,
+}
+
+impl Address {
+    /// Of a membership that ends with `leave`: see [`own::leave`](crate::event::own::leave).
+    pub fn of(room_id: OwnedRoomId, leave: Outgoing) -> Self {
+        let Outgoing { kind, state_key, content, sticky } = leave;
+        Self { room_id, event_type: kind.to_owned(), state_key, sticky, leave: Value::Object(content) }
+    }
+
+    /// For the join in an encrypted room: `content` of [`Ask::to_http`] is then what the crypto layer made of it. Leaves go out in clear.
+    pub fn encrypted(&self) -> Self {
+        Self { event_type: "m.room.encrypted".to_owned(), ..self.clone() }
+    }
 }
 
 /// One request to the homeserver's client API, sent with the user's access token. Deployed servers that ask for none

@@ -59,6 +59,15 @@ export async function leavesSeenBy(user, room) {
   return chunk.filter(({ content }) => !content.application).reverse();
 }
 
+/** Who is in the call beside the person, as the person's page has it from the room: `[{ user, form }]`, `form` being the kind of event. */
+export const othersSeenAt = (person) => person.evaluate(() => window.sfuMatrixCall.others().map(({ user, form }) => ({ user, form })));
+
+/** Sticky events of `sender`, as `user`'s homeserver has them, oldest first. */
+export async function stickyEventsOf(sender, user, room) {
+  const { chunk } = await user.call('GET', `/v3/rooms/${encodeURIComponent(room)}/messages`, undefined, { dir: 'b', limit: '200' });
+  return chunk.filter((event) => event.sender === sender.id && event.msc4354_sticky).reverse();
+}
+
 /** When the last RTP packet came to a page, polled in the page itself; call `stop` to get ms of the clock. */
 export async function watchTraffic(person) {
   await person.evaluate(() => {

@@ -4,6 +4,7 @@ import { MatrixCall } from '../matrix-call.ts';
 import { discover, fetchWellKnown } from '../discovery.ts';
 import type { Room } from '../homeserver.ts';
 import { parseMatrixRoute, type Login, type MatrixRoute } from '../login.ts';
+import { formatAt } from '../member-format.ts';
 import { DEFAULT_SLOT } from '../membership.ts';
 import { RoomSession } from '../room-session.ts';
 import { Sdk } from '../sdk.ts';
@@ -14,6 +15,7 @@ import { Controls, shortcuts } from '../../page/controls.ts';
 import { Devices } from '../../page/devices.ts';
 import { byId, show } from '../../page/dom.ts';
 import { Grid } from '../../page/grid.ts';
+import { toast } from '../../page/notices.ts';
 import { parseRoute } from '../../page/route.ts';
 import { StatsPanel } from '../../page/stats-panel.ts';
 import { useKeySource } from '../../page/words.ts';
@@ -78,8 +80,8 @@ async function start(): Promise<void> {
 
 /** The page was reloaded in a call: into it again, on the same device. */
 async function comeBack(before: Remembered, arrival: Arrival): Promise<void> {
-  const { room, mesh, delegate, profile } = before;
-  await enter({ ...before, password: null, crossSign: false }, room, { ...arrival, route: { ...arrival.route, room, join: true, mesh, delegate, profile } });
+  const { room, mesh, delegate, format, profile } = before;
+  await enter({ ...before, password: null, crossSign: false }, room, { ...arrival, route: { ...arrival.route, room, join: true, mesh, delegate, format, profile } });
 }
 
 function askLogin(arrival: Arrival, problem = ''): void {
@@ -132,10 +134,11 @@ async function visit(visitor: Visit, joinAtOnce: boolean): Promise<void> {
   else await matrixLobby(session, media.devices);
   const { codec, simulcast } = media;
   const { mesh, delegate, profile } = route;
-  memory.keep({ ...sdk.credentials, room: room.id, mesh, delegate, profile, microphone: true, camera: true, delayId: before?.delayId ?? null });
+  const format = await formatAt(sdk, route.format);
+  if (format !== route.format) toast('Your homeserver has no sticky events (MSC4354): you join by room state, as everybody can read.');
+  memory.keep({ ...sdk.credentials, room: room.id, mesh, delegate, format: route.format, profile, microphone: true, camera: true, delayId: before?.delayId ?? null });
   const call = new MatrixCall({
     session,
-    roomVersion: room.version,
     transports,
     worker: () => new Worker(WORKER_FILE),
     codec,
@@ -143,6 +146,7 @@ async function visit(visitor: Visit, joinAtOnce: boolean): Promise<void> {
     mesh,
     delegate,
     intent: 'video',
+    format,
     profile,
     willChanged: (delayId) => (delayId === null ? undefined : memory.update({ delayId })),
     formerWill: before?.delayId ?? null,

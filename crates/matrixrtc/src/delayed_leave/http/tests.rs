@@ -53,8 +53,27 @@ fn a_sticky_event_is_sent_and_not_set() {
     let sticky_key = ("org.matrix.msc4354.sticky_duration_ms", "3600000".to_owned());
     assert_eq!(request.query, [sticky_key.clone(), ("org.matrix.msc4140.delay", "10000".to_owned())]);
     let request = http(&schedule_ask(Schedule::Stable), &sticky);
-    assert_eq!(request.query, [sticky_key]);
+    assert_eq!(request.query, std::slice::from_ref(&sticky_key));
     assert!(request.body.get("state_key").is_none());
+    let join = Ask::SendJoin { fresh: true, periods: 1, transaction: "t.2".to_owned() };
+    let request = join.to_http(&sticky.encrypted(), &json!({"ciphertext": ""})).expect("for the homeserver");
+    assert!(request.path.ends_with("/send/m.room.encrypted/t.2"), "{}", request.path);
+    assert_eq!((request.query, request.body), (vec![sticky_key], json!({"ciphertext": ""})));
+}
+
+#[test]
+fn where_the_leave_goes_is_where_the_membership_is() {
+    let content = json!({"msc4354_sticky_key": "xyz"});
+    let leave = Outgoing {
+        kind: "org.matrix.msc4143.rtc.member",
+        state_key: None,
+        content: content.as_object().cloned().unwrap_or_default(),
+        sticky: Some(crate::event::STICKY_MAX),
+    };
+    let address = Address::of(address().room_id, leave);
+    let request = http(&Ask::SendLeave { transaction: "t.1".to_owned() }, &address);
+    assert_eq!(request.path, "/_matrix/client/v3/rooms/%21r%3Aexample.org/send/org.matrix.msc4143.rtc.member/t.1");
+    assert_eq!(request.body, content);
 }
 
 #[test]
