@@ -29,6 +29,8 @@ pub struct Counts {
     pub failed: u64,
     pub received: u64,
     pub refused: u64,
+    /// Questions for a key that did not come.
+    pub asked: u64,
     /// Scheduled leaves that the focus took to look after.
     pub lent: u64,
     /// From a member event to its arrival, in milliseconds: of the same homeserver, and of another one.

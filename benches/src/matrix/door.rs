@@ -181,6 +181,7 @@ impl door::Door for Door {
             keys_failed: counts.failed,
             keys_received: counts.received,
             keys_refused: counts.refused,
+            keys_asked: counts.asked,
             weather: self.setup.weather.as_ref().map(|weather| weather.counts()),
         })
     }

@@ -4,6 +4,8 @@
 //! It is a client like any other: it shares `matrixrtc` with the focus, but neither its signalling nor its media code.
 
 mod account;
+mod actor;
+mod asking;
 mod attacks;
 mod device;
 mod directory;

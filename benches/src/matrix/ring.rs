@@ -1,7 +1,7 @@
 //! The media keys of one member: its own one, and those that other members sent it. The task that talks to the homeserver
 //! writes it, the media path reads it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
@@ -18,6 +18,8 @@ const KEYS_MAX: usize = 16;
 pub struct Ring {
     inner: Mutex<Inner>,
     index: watch::Sender<u32>,
+    /// Numbers of the senders whose last frame did not open.
+    closed: watch::Sender<BTreeSet<u32>>,
 }
 
 #[derive(Debug, Default)]
@@ -31,7 +33,7 @@ struct Inner {
 
 impl Default for Ring {
     fn default() -> Self {
-        Self { inner: Mutex::default(), index: watch::Sender::new(0) }
+        Self { inner: Mutex::default(), index: watch::Sender::new(0), closed: watch::Sender::default() }
     }
 }
 
@@ -53,6 +55,11 @@ impl Ring {
         self.inner().others.remove(&sender);
     }
 
+    /// Numbers of the senders whose last frame did not open, and news of them.
+    pub fn closed(&self) -> watch::Receiver<BTreeSet<u32>> {
+        self.closed.subscribe()
+    }
+
     /// A key of another member.
     pub fn learn(&self, sender: u32, index: u8, key: &[u8]) -> Result<()> {
         let key = Key::derive(key, index.into())?;
@@ -67,6 +74,15 @@ impl Ring {
     }
 }
 
+impl Inner {
+    fn open(&self, sender: u32, metadata: &[u8], ciphertext: &[u8]) -> Result<Vec<u8>, Closed> {
+        let header = Header::parse(ciphertext).ok_or(Closed::Failed)?;
+        let keys = self.others.get(&sender).ok_or(Closed::NoKey)?;
+        let (_, key) = keys.iter().find(|(kid, _)| *kid == header.kid).ok_or(Closed::NoKey)?;
+        key.open(header, metadata, ciphertext).ok_or(Closed::Failed)
+    }
+}
+
 impl Crypt for Ring {
     fn seal(&self, metadata: &[u8], plaintext: &[u8]) -> Option<Vec<u8>> {
         let mut inner = self.inner();
@@ -75,11 +91,12 @@ impl Crypt for Ring {
     }
 
     fn open(&self, sender: u32, metadata: &[u8], ciphertext: &[u8]) -> Result<Vec<u8>, Closed> {
-        let header = Header::parse(ciphertext).ok_or(Closed::Failed)?;
-        let inner = self.inner();
-        let keys = inner.others.get(&sender).ok_or(Closed::NoKey)?;
-        let (_, key) = keys.iter().find(|(kid, _)| *kid == header.kid).ok_or(Closed::NoKey)?;
-        key.open(header, metadata, ciphertext).ok_or(Closed::Failed)
+        let opened = self.inner().open(sender, metadata, ciphertext);
+        self.closed.send_if_modified(|closed| match opened {
+            Ok(_) => closed.remove(&sender),
+            Err(_) => closed.insert(sender),
+        });
+        opened
     }
 
     fn index(&self) -> watch::Receiver<u32> {
@@ -122,6 +139,11 @@ mod tests {
         bob.learn(1, 0, &KEY).expect("a key");
         alice.send_under(1, &[9; 16]).expect("a key");
         let later = crypt::seal_audio(&alice, b"later").expect("sealed");
+        let closed = bob.closed();
         assert_eq!(crypt::open(&bob, 1, true, &later), Err(Closed::NoKey));
+        assert_eq!(*closed.borrow(), [1].into());
+        bob.learn(1, 1, &[9; 16]).expect("a key");
+        assert!(crypt::open(&bob, 1, true, &later).is_ok());
+        assert!(closed.borrow().is_empty(), "it need not be asked for any more");
     }
 }

@@ -105,6 +105,9 @@ pub struct MatrixReport {
     pub keys_failed: u64,
     pub keys_received: u64,
     pub keys_refused: u64,
+    /// Questions for a key that did not come (`org.rust_sfu.key_request`).
+    #[serde(default)]
+    pub keys_asked: u64,
     /// What became of to-device messages between members and the focus's device, if that was left to chance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weather: Option<WeatherReport>,
