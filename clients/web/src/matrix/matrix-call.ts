@@ -22,6 +22,7 @@ import { encodeBase64 } from './identity.ts';
 import type { Profile } from './legacy-member.ts';
 import type { MemberFormat } from './member-format.ts';
 import { keyOf, type Membership } from './membership.ts';
+import { OwnHand } from './own-hand.ts';
 import { OwnMember } from './own-member.ts';
 import type { RoomSession } from './room-session.ts';
 import type { Transport } from './transport.ts';
@@ -61,6 +62,7 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
   readonly #session: RoomSession;
   readonly #memberId = randomId();
   readonly #own: OwnMember;
+  readonly #hand: OwnHand;
   readonly #publications = new Publications();
   readonly #encryption: MemberKeysClient;
   readonly #keys: CallKeys;
@@ -79,6 +81,7 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
     this.#options = options;
     this.#session = session;
     this.#own = new OwnMember({ homeserver, clock, room, slot, memberId: this.#memberId, intent, format, profile, wallClock, willChanged: (delayId) => options.willChanged?.(delayId) });
+    this.#hand = new OwnHand({ set: (memberEvent, up) => session.setHand(memberEvent, up) });
     this.#directory = new Directory(clock, () => this.#update());
     this.#encryption = new MemberKeysClient(worker());
     this.#keys = new CallKeys({ ...common, worker: this.#encryption, failed: (message) => this.emit('warning', { message }) });
@@ -160,7 +163,7 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
   }
 
   async setHand(up: boolean): Promise<void> {
-    if (this.#own.eventId !== null) await this.#session.setHand(this.#own.eventId, up);
+    if (this.#own.eventId !== null) await this.#hand.raise(this.#own.eventId, up);
   }
 
   async react(emoji: string, name: string): Promise<void> {
@@ -234,6 +237,7 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
     const own = everybody.find(({ user, device }) => user === homeserver.user && device === homeserver.device) ?? null;
     const isOurs = own?.memberId === this.#memberId;
     this.#own.seen(own && { eventId: own.eventId, isOurs, sentAt: own.sentAt }, room, others);
+    if (isOurs && own) void this.#hand.follow(own.eventId).catch(() => undefined);
     await this.#directory.setMembers(others);
     await this.#keys.setMembers(others);
     // We may have left meanwhile: nothing must be opened any more.

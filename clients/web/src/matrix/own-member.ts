@@ -143,7 +143,8 @@ export class OwnMember {
 
   /** Once for each of them: a device that cannot be encrypted for must not make us say it for ever. */
   #sayTo(strangers: readonly string[]): void {
-    void this.#say().then(() => strangers.forEach((stranger) => this.#readers?.add(stranger)), () => undefined);
+    for (const stranger of strangers) this.#readers?.add(stranger);
+    void this.#say().catch(() => strangers.forEach((stranger) => this.#readers?.delete(stranger)));
   }
 
   /** Several at once become one after the other: the newest must be the last that the room hears. */

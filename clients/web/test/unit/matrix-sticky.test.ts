@@ -10,6 +10,7 @@ import { DELAY_MS, RESTART_MS } from '../../src/matrix/last-will.ts';
 import { EXPIRES_MS, joinContent, stateKey, type Profile } from '../../src/matrix/legacy-member.ts';
 import { chooseFormat, formatAt, type MemberFormat } from '../../src/matrix/member-format.ts';
 import { LEGACY_TYPE } from '../../src/matrix/membership.ts';
+import { OwnHand } from '../../src/matrix/own-hand.ts';
 import { OwnMember } from '../../src/matrix/own-member.ts';
 import { HEADROOM_MS, STICKY_TYPE } from '../../src/matrix/own-sticky.ts';
 import { readMember } from '../../src/matrix/session.ts';
@@ -117,6 +118,9 @@ test('who comes with a device for which it was not encrypted has it said again, 
   own.seen(mine, room, [known, dan]);
   own.seen(mine, room, [known, dan]);
   clock.advance(0);
+  // Encryption takes its time, and the room goes on.
+  own.seen(mine, room, [known, dan]);
+  clock.advance(3000);
   await settle();
   assert.equal(room.said.length, 2);
   assert.equal(room.said[1]?.content['org.rust_sfu.created_ts'], 7, 'the same stay');
@@ -125,6 +129,20 @@ test('who comes with a device for which it was not encrypted has it said again, 
   clock.advance(60_000);
   await settle();
   assert.equal(room.said.length, 2);
+});
+
+test('our hand goes with the event that it refers to', async () => {
+  const sets: string[] = [];
+  const hand = new OwnHand({ set: (event, up) => Promise.resolve(void sets.push(`${event} ${up ? 'up' : 'down'}`)) });
+  await hand.follow('$1');
+  assert.deepEqual(sets, [], 'it is not up');
+  await hand.raise('$1', true);
+  await hand.follow('$1');
+  await hand.follow('$2');
+  assert.deepEqual(sets.splice(0), ['$1 up', '$2 up', '$1 down']);
+  await hand.raise('$2', false);
+  await hand.follow('$3');
+  assert.deepEqual(sets, ['$2 down']);
 });
 
 test('what is in clear can be read by whoever comes', async () => {
