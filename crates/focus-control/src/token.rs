@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::Private;
 use crate::origin::Origin;
+use crate::used_tokens::Mark;
 
 /// Long enough to load a page and choose a camera.
 pub const LIFETIME_DEFAULT: Duration = Duration::from_secs(120);
@@ -66,7 +67,8 @@ pub struct Grant {
     pub(crate) name: Private,
     pub(crate) publish: bool,
     pub(crate) origin: Option<Origin>,
-    pub(crate) jti: Private,
+    /// Its id is of no use but to know it again.
+    pub(crate) jti: Mark,
     /// Since 1970, in whole seconds.
     pub(crate) issued: Duration,
     /// Since 1970; the token is refused after this and [`LATE_LEEWAY`].
@@ -145,7 +147,7 @@ impl Verifier {
             name: Private(claims.name),
             publish: claims.publish,
             origin: claims.origin.map(|o| Origin::new(&o.user, &o.server, &o.room, o.create)),
-            jti: Private(claims.jti),
+            jti: Mark::of(&claims.jti),
             issued: Duration::from_secs(claims.iat),
             expires: Duration::from_secs(claims.exp),
         })

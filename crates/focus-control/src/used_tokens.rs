@@ -5,11 +5,20 @@ use std::time::Duration;
 
 use aws_lc_rs::digest;
 
-use crate::id::Private;
 use crate::token::LATE_LEEWAY;
 
 /// The first half of an id's SHA-256: an id has up to 64 bytes, and a busy focus remembers tens of thousands.
-type Mark = [u8; 16];
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Mark([u8; 16]);
+
+impl Mark {
+    pub(crate) fn of(jti: &str) -> Self {
+        let digest = digest::digest(&digest::SHA256, jti.as_bytes());
+        let mut mark = [0; 16];
+        mark.copy_from_slice(&digest.as_ref()[..16]);
+        Self(mark)
+    }
+}
 
 /// Remembers each id until its token would be refused anyway. When it is full, it is for the caller to let nobody in:
 /// an id that was forgotten early would be a token that works twice.
@@ -21,8 +30,8 @@ pub(crate) struct UsedTokens {
 
 impl UsedTokens {
     /// `expires`: as of its token, time since 1970 without leeway.
-    pub(crate) fn contains(&self, jti: &Private, expires: Duration) -> bool {
-        self.by_end.get(&end(expires)).is_some_and(|marks| marks.binary_search(&mark(jti)).is_ok())
+    pub(crate) fn contains(&self, jti: Mark, expires: Duration) -> bool {
+        self.by_end.get(&end(expires)).is_some_and(|marks| marks.binary_search(&jti).is_ok())
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -30,11 +39,10 @@ impl UsedTokens {
     }
 
     /// `expires`: as above.
-    pub(crate) fn insert(&mut self, jti: &Private, expires: Duration) {
+    pub(crate) fn insert(&mut self, jti: Mark, expires: Duration) {
         let marks = self.by_end.entry(end(expires)).or_default();
-        let mark = mark(jti);
-        if let Err(place) = marks.binary_search(&mark) {
-            marks.insert(place, mark);
+        if let Err(place) = marks.binary_search(&jti) {
+            marks.insert(place, jti);
         }
     }
 
@@ -55,13 +63,6 @@ impl UsedTokens {
 /// A whole second or two more than the last moment at which it is accepted.
 fn end(expires: Duration) -> u64 {
     (expires + LATE_LEEWAY).as_secs() + 2
-}
-
-fn mark(jti: &Private) -> Mark {
-    let digest = digest::digest(&digest::SHA256, jti.as_str().as_bytes());
-    let mut mark = Mark::default();
-    mark.copy_from_slice(&digest.as_ref()[..16]);
-    mark
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ impl Control {
             return self.turn_away(asker, error, CloseCode::Forbidden);
         };
         let unused = |grant: Grant| {
-            if self.used_tokens.contains(&grant.jti, grant.expires) { Err(TokenError::Used) } else { Ok(grant) }
+            if self.used_tokens.contains(grant.jti, grant.expires) { Err(TokenError::Used) } else { Ok(grant) }
         };
         let grant = match verifier.verify(token, unix_now).and_then(unused) {
             Ok(grant) => grant,
@@ -79,7 +79,7 @@ impl Control {
     pub(super) fn come_in_late(&mut self, now: Instant, asker: Asker, grant: Grant) {
         if self.draining.is_some() {
             self.turn_away_draining(asker);
-        } else if self.used_tokens.contains(&grant.jti, grant.expires) {
+        } else if self.used_tokens.contains(grant.jti, grant.expires) {
             self.counters.refused_token += 1;
             let error = Errcode::Unauthorized.body(TokenError::Used.to_string());
             self.turn_away(asker, error, CloseCode::BadToken);
@@ -89,7 +89,7 @@ impl Control {
     }
 
     fn come_in(&mut self, now: Instant, asker: Asker, grant: Grant) {
-        self.used_tokens.insert(&grant.jti, grant.expires);
+        self.used_tokens.insert(grant.jti, grant.expires);
         self.await_forgetting(now);
         self.admit(now, asker, grant);
     }
