@@ -6,6 +6,7 @@
 
 pub mod authorize;
 pub mod delegation;
+pub mod inflow;
 pub mod quota;
 pub mod request;
 #[cfg(test)]

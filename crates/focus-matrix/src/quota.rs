@@ -77,7 +77,12 @@ impl Quotas {
 }
 
 /// The generic cell rate algorithm (ITU-T I.371): one time for each word.
-fn take(words: &mut BTreeMap<String, Instant>, word: &str, rate: Rate, now: Instant) -> Result<(), Duration> {
+pub(crate) fn take(
+    words: &mut BTreeMap<String, Instant>,
+    word: &str,
+    rate: Rate,
+    now: Instant,
+) -> Result<(), Duration> {
     if words.len() >= WORDS_MAX && !words.contains_key(word) {
         words.retain(|_, full_at| *full_at > now);
         if words.len() >= WORDS_MAX {

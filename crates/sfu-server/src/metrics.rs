@@ -208,8 +208,8 @@ pub(crate) struct DeviceStats {
 }
 
 /// What can become of a to-device message.
-pub(crate) const DEVICE_OUTCOMES: [&str; 8] =
-    ["received", "sent", "unsent", "clear_text", "undecryptable", "unknown_device", "malformed", "refused"];
+pub(crate) const DEVICE_OUTCOMES: [&str; 9] =
+    ["received", "sent", "unsent", "clear_text", "undecryptable", "unknown_device", "malformed", "refused", "unopened"];
 
 /// What a request for a token can come to.
 pub(crate) const OUTCOMES: [&str; 6] =

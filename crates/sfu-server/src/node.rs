@@ -188,12 +188,13 @@ impl Node {
         });
         let control_task = tokio::spawn(task.run(inlets));
         let (stop, stopped) = watch::channel(false);
-        if let (Some(settings), Some(gate)) = (config.matrix.device.clone(), gate.clone()) {
+        let device = (config.matrix.device.clone(), config.state.dir.clone(), gate.clone());
+        if let (Some(settings), Some(state_dir), Some(gate)) = device {
             let numbers = state.clone();
             let parts = device::Parts {
                 settings,
                 fetcher: fetch.clone(),
-                state_dir: config.state.dir.clone(),
+                state_dir,
                 control: state.control.clone(),
                 next_connection: Arc::new(move || {
                     ConnectionId(numbers.next_connection.fetch_add(1, Ordering::Relaxed))

@@ -71,8 +71,8 @@ impl Refused {
 pub(crate) struct Parts {
     pub(crate) settings: MatrixDevice,
     pub(crate) fetcher: Arc<Fetcher>,
-    /// `None`: the keys are lost with the process, and every client must learn of new ones.
-    pub(crate) state_dir: Option<PathBuf>,
+    /// Without one there is no device: clients refuse one whose keys have changed.
+    pub(crate) state_dir: PathBuf,
     pub(crate) control: mpsc::Sender<FromSocket>,
     pub(crate) next_connection: Arc<dyn Fn() -> ConnectionId + Send + Sync>,
     pub(crate) authorise: Authorise,
@@ -131,6 +131,8 @@ pub(crate) enum DeviceError {
     Store(String),
     #[error("its homeserver does not take its keys")]
     Keys,
+    #[error("its homeserver has other keys for it, as if state.dir had been lost: it needs another device_id")]
+    OtherKeys,
 }
 
 /// A device whose keys its homeserver has.
@@ -148,13 +150,11 @@ impl Device {
     async fn start(parts: &Parts) -> Result<Self, DeviceError> {
         let Parts { settings, fetcher, state_dir, control, next_connection, authorise, counters } = parts.clone();
         let prefix = random::text::<12>().map_err(|error| DeviceError::Store(error.to_string()))?;
-        let dir = state_dir.map(|dir| dir.join(DIR));
-        if let Some(dir) = &dir {
-            make_private(dir).map_err(|error| DeviceError::Store(error.to_string()))?;
-        }
-        let account = Account::open(fetcher.configured(), &settings, dir.as_deref()).await?;
+        let dir = state_dir.join(DIR);
+        make_private(&dir).map_err(|error| DeviceError::Store(error.to_string()))?;
+        let account = Account::open(fetcher.configured(), &settings, &dir).await?;
         let client = Client::of(fetcher, &account);
-        let (olm, since) = Olm::open(client.clone(), &account, dir, counters.clone()).await?;
+        let (olm, since) = Olm::open(client.clone(), &account, &dir, counters.clone()).await?;
         let (tell, told) = mpsc::channel(TOLD_MAX);
         let desk = Desk::new(prefix, control, next_connection, authorise, tell);
         Ok(Self { olm, client, since, desk, told, counters })
@@ -170,7 +170,7 @@ impl Device {
                 () = stopped(stop) => break true,
                 response = syncs.recv() => match response {
                     Some(response) => {
-                        let received = self.olm.receive(response).await;
+                        let received = self.olm.receive(Instant::now(), response).await;
                         self.handle_received(received).await;
                     }
                     None => break false,

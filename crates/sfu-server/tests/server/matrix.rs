@@ -1,5 +1,6 @@
 //! Who may call, from outside: a node, homeservers that are asked, and clients.
 
+mod device;
 mod homeserver;
 mod old_tokens;
 mod stranger;

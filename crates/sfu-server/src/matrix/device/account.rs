@@ -57,7 +57,7 @@ impl Account {
     pub(super) async fn open(
         homeserver: &Configured,
         settings: &MatrixDevice,
-        dir: Option<&Path>,
+        dir: &Path,
     ) -> Result<Self, AccountError> {
         let user_id = UserId::parse(&settings.user_id)?;
         let read =
@@ -66,8 +66,8 @@ impl Account {
             return Self::of_token(homeserver, &user_id, read(path)?).await;
         }
         let password = settings.password_file.as_ref().map(read).transpose()?.unwrap_or_default();
-        let kept = dir.map(|dir| dir.join(TOKEN_FILE));
-        if let Some(token) = kept.as_deref().and_then(|path| fs::read_to_string(path).ok()) {
+        let kept = dir.join(TOKEN_FILE);
+        if let Ok(token) = fs::read_to_string(&kept) {
             match Self::of_token(homeserver, &user_id, token.trim().to_owned()).await {
                 Err(AccountError::Refused) => {}
                 found => return found,
@@ -88,11 +88,9 @@ impl Account {
             return Err(if answer.status < 500 { AccountError::Refused } else { AccountError::Unreachable });
         }
         let LoggedIn { access_token } = answer.json().map_err(|_| AccountError::Unreachable)?;
-        if let Some(path) = kept {
-            let mut options = fs::OpenOptions::new();
-            let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
-            std::io::Write::write_all(&mut file, access_token.as_bytes())?;
-        }
+        let mut options = fs::OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(kept)?;
+        std::io::Write::write_all(&mut file, access_token.as_bytes())?;
         Self::of_token(homeserver, &user_id, access_token).await
     }
 

@@ -51,6 +51,9 @@ pub(super) enum Failure {
 /// Carries a request of the device to its homeserver.
 pub(super) trait Ask: Send + Sync + 'static {
     fn ask(&self, method: Method, path: String, body: Option<Value>) -> BoxFuture<'static, Result<Answer, Refused>>;
+
+    /// Whether the operator named the server.
+    fn is_ours(&self, server_name: &str) -> bool;
 }
 
 #[derive(Clone)]
@@ -65,6 +68,10 @@ impl Client {
     pub(super) fn of(fetcher: Arc<Fetcher>, account: &Account) -> Self {
         let server_name = account.user_id.server_name().to_string();
         Self::new(Http { fetcher, server_name, token: account.token.clone() })
+    }
+
+    pub(super) fn is_ours(&self, server_name: &str) -> bool {
+        self.0.is_ours(server_name)
     }
 
     pub(super) async fn call(&self, method: Method, path: String, body: Option<Value>) -> Result<Answer, Failure> {
@@ -114,5 +121,9 @@ impl Ask for Http {
         Box::pin(
             async move { fetcher.configured().call(&server_name, method, &path, Some(&token), body.as_ref()).await },
         )
+    }
+
+    fn is_ours(&self, server_name: &str) -> bool {
+        self.fetcher.configured().knows(server_name)
     }
 }

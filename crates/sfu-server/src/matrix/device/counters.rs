@@ -17,6 +17,8 @@ pub(crate) struct Counters {
     /// Encrypted by keys that are not those of the device that it says that it is.
     pub(crate) unknown_device: AtomicU64,
     pub(crate) malformed: AtomicU64,
+    /// Encrypted, and too many of one user or server.
+    pub(crate) unopened: AtomicU64,
     /// Answers that could not be encrypted or sent.
     pub(crate) unsent: AtomicU64,
     pub(crate) failed_syncs: AtomicU64,
@@ -36,6 +38,7 @@ impl Counters {
             &self.unknown_device,
             &self.malformed,
             &self.refused,
+            &self.unopened,
         ];
         DeviceStats { ready: of(&self.ready) == 1, events: events.map(of), failed_syncs: of(&self.failed_syncs) }
     }

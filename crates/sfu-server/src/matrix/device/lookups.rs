@@ -13,14 +13,14 @@ const USERS_PER_SERVER_MAX: usize = 8;
 /// Events of one user that wait. A client repeats what was dropped.
 const EVENTS_PER_USER_MAX: usize = 8;
 
-/// A decrypted event whose sender has yet to be found.
+/// An event whose sender has yet to be found.
 #[derive(Debug)]
 pub(super) struct Waiting {
     /// Curve25519 key of the sending device.
     pub(super) key: String,
     pub(super) claimed: Option<OwnedDeviceId>,
-    pub(super) content: Content,
-    pub(super) bytes: usize,
+    /// Its content and size. `None`: it could not be decrypted.
+    pub(super) content: Option<(Content, usize)>,
 }
 
 /// What to do about an event.
@@ -69,7 +69,7 @@ mod tests {
     fn event() -> Waiting {
         let json = r#"{"room_id":"!r:a","slot_id":"s","member_id":"m","session":"x","ack":1}"#;
         let content = Content::parse(json).expect("a content");
-        Waiting { key: "key".into(), claimed: None, content, bytes: json.len() }
+        Waiting { key: "key".into(), claimed: None, content: Some((content, json.len())) }
     }
 
     fn user(name: &str) -> OwnedUserId {

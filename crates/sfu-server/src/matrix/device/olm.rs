@@ -2,53 +2,72 @@
 //!
 //! What may have to wait for somebody else's homeserver is done beside ([`Done`]): nobody else's messages wait for that.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+mod keys;
+mod requests;
 
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use focus_matrix::inflow::Inflow;
 use focus_signaling::todevice::{Address, Content, EVENT_TYPE};
 use matrix_sdk_common::deserialized_responses::{AlgorithmInfo, EncryptionInfo, ProcessedToDeviceEvent};
 use matrix_sdk_crypto::store::CryptoStore as _;
-use matrix_sdk_crypto::types::requests::AnyOutgoingRequest;
 use matrix_sdk_crypto::{
     CollectStrategy, DecryptionSettings, EncryptionSyncChanges, OlmError, OlmMachine, TrustRequirement,
 };
 use matrix_sdk_sqlite::SqliteCryptoStore;
-use ruma::api::client::keys::{claim_keys, get_keys, upload_keys};
-use ruma::api::client::to_device::send_event_to_device;
+use ruma::api::client::keys::get_keys;
 use ruma::events::AnyToDeviceEvent;
 use ruma::serde::Raw;
-use ruma::{DeviceId, OwnedUserId, TransactionId, UserId};
+use ruma::{DeviceId, OwnedTransactionId, OwnedUserId, TransactionId, UserId};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::DeviceError;
 use super::account::Account;
-use super::client::{Client, REMOTE, Synced};
+use super::client::{Client, Synced};
 use super::counters::{Counters, count};
 use super::lookups::{Lookups, Place, Waiting};
 
-/// Rounds of requests that the machine may want one after the other.
-const ROUNDS_MAX: usize = 8;
 /// What was done beside and has not been looked at: as many lookups as there may be, and one claim.
 const DONE_MAX: usize = 65;
 const ENCRYPTED: &str = "m.room.encrypted";
+/// Says nothing, and makes a new session known.
+const DUMMY: &str = "m.dummy";
+/// Encrypted events that one machine sees. It remembers the sessions of all their senders, and whatever else they tell it, as
+/// long as it lives, and tries all sessions of a sender on each of its messages: a new one knows what the database kept.
+const EVENTS_PER_MACHINE: usize = 64;
 
 /// A content, the device that it came from for certain, and its size.
 pub(super) type Received = (Address, Content, usize);
 
+/// What is read of an event that cannot be decrypted.
+#[derive(Deserialize)]
+struct SentBy {
+    sender_key: String,
+}
+
 /// What was done beside.
 pub(super) enum Done {
     /// The user's homeserver said which devices there are, or did not.
-    LookedUp(OwnedUserId),
+    LookedUp { user: OwnedUserId, answer: Option<(OwnedTransactionId, Box<get_keys::v3::Response>)> },
     /// Keys for new sessions came, or did not.
     Claimed,
 }
 
 pub(super) struct Olm {
     machine: OlmMachine,
+    store: SqliteCryptoStore,
+    /// Encrypted events that the machine has seen.
+    seen: usize,
     client: Client,
+    inflow: Inflow,
     lookups: Lookups,
     claiming: bool,
+    /// A device that uses a session which gave way to others, and for which a new one is being made.
+    forgotten: Option<(OwnedUserId, String)>,
     tell: mpsc::Sender<Done>,
     done: mpsc::Receiver<Done>,
     counters: Arc<Counters>,
@@ -59,36 +78,55 @@ impl Olm {
     pub(super) async fn open(
         client: Client,
         account: &Account,
-        dir: Option<PathBuf>,
+        dir: &Path,
         counters: Arc<Counters>,
     ) -> Result<(Self, Option<String>), DeviceError> {
         let failed = |error: &dyn std::fmt::Display| DeviceError::Store(error.to_string());
         let (user_id, device_id) = (&account.user_id, &account.device_id);
-        let (machine, since) = match dir {
-            Some(dir) => {
-                let store = SqliteCryptoStore::open(dir, None).await.map_err(|error| failed(&error))?;
-                let since = store.next_batch_token().await.map_err(|error| failed(&error))?;
-                let machine = OlmMachine::with_store(user_id, device_id, store, None).await;
-                (machine.map_err(|error| failed(&error))?, since)
-            }
-            None => (OlmMachine::new(user_id, device_id).await, None),
+        let store = keys::open(dir, user_id).await.map_err(|error| failed(&error))?;
+        let since = store.next_batch_token().await.map_err(|error| failed(&error))?;
+        let machine = OlmMachine::with_store(user_id, device_id, store.clone(), None).await;
+        let machine = machine.map_err(|error| failed(&error))?;
+        let (tell, done) = mpsc::channel(DONE_MAX);
+        let mut olm = Self {
+            machine,
+            store,
+            seen: 0,
+            client,
+            inflow: Inflow::default(),
+            lookups: Lookups::default(),
+            claiming: false,
+            forgotten: None,
+            tell,
+            done,
+            counters,
         };
-        let mut olm = Self::with(machine, client, counters);
+        olm.publish().await?;
         olm.settle().await.ok_or(DeviceError::Keys)?;
         Ok((olm, since))
     }
 
-    fn with(machine: OlmMachine, client: Client, counters: Arc<Counters>) -> Self {
-        let (tell, done) = mpsc::channel(DONE_MAX);
-        Self { machine, client, lookups: Lookups::default(), claiming: false, tell, done, counters }
+    /// In the place of a machine that has seen enough. Not while it waits for an answer that only it can use.
+    async fn renew(&mut self) {
+        if self.seen < EVENTS_PER_MACHINE || self.claiming {
+            return;
+        }
+        let (user_id, device_id) = (self.machine.user_id(), self.machine.device_id());
+        match OlmMachine::with_store(user_id, device_id, self.store.clone(), None).await {
+            Ok(machine) => (self.machine, self.seen) = (machine, 0),
+            Err(error) => tracing::warn!(%error, "cannot read the keys of the Matrix device"),
+        }
     }
 
     /// Decrypts what a sync brought; answers what came from devices that are what they say.
-    pub(super) async fn receive(&mut self, sync: Synced) -> Vec<Received> {
+    pub(super) async fn receive(&mut self, now: Instant, sync: Synced) -> Vec<Received> {
         // Clear text is for nothing but to be counted; and the machine would begin to verify, or to look for keys.
-        let (encrypted, clear): (Vec<_>, Vec<_>) =
+        let (mut encrypted, clear): (Vec<_>, Vec<_>) =
             sync.to_device.events.into_iter().partition(|event| is_of_type(event, ENCRYPTED));
         clear.iter().filter(|event| is_of_type(event, EVENT_TYPE)).for_each(|_| count(&self.counters.clear_text));
+        encrypted.retain(|event| self.opens(now, event));
+        self.renew().await;
+        self.seen += encrypted.len();
         let changes = EncryptionSyncChanges {
             to_device_events: encrypted,
             changed_devices: &sync.device_lists,
@@ -112,9 +150,10 @@ impl Olm {
                 ProcessedToDeviceEvent::Decrypted { raw, encryption_info } => {
                     received.extend(self.take(&raw, &encryption_info).await);
                 }
-                ProcessedToDeviceEvent::UnableToDecrypt { .. } => {
+                ProcessedToDeviceEvent::UnableToDecrypt { encrypted_event, .. } => {
                     undecryptable = true;
                     count(&self.counters.undecryptable);
+                    self.handle_undecryptable(&encrypted_event).await;
                 }
                 ProcessedToDeviceEvent::PlainText(_) | ProcessedToDeviceEvent::Invalid(_) => {}
             }
@@ -127,6 +166,16 @@ impl Olm {
         received
     }
 
+    fn opens(&mut self, now: Instant, event: &Raw<AnyToDeviceEvent>) -> bool {
+        let sender = event.get_field::<OwnedUserId>("sender").ok().flatten();
+        let opens =
+            sender.is_some_and(|user| self.inflow.takes(now, &user, self.client.is_ours(user.server_name().as_str())));
+        if !opens {
+            count(&self.counters.unopened);
+        }
+        opens
+    }
+
     /// The next thing that was done beside.
     pub(super) async fn done(&mut self) -> Option<Done> {
         self.done.recv().await
@@ -136,18 +185,29 @@ impl Olm {
     pub(super) async fn handle_done(&mut self, done: Done) -> Vec<Received> {
         let mut received = Vec::new();
         match done {
-            Done::LookedUp(user) => {
-                for Waiting { key, claimed, content, bytes } in self.lookups.take(&user) {
-                    match self.device_with(&user, claimed.as_deref(), &key).await {
-                        Some(device_id) => {
+            Done::LookedUp { user, answer } => {
+                let waiting = self.lookups.take(&user);
+                if let Some((id, answer)) = answer {
+                    let keys = waiting.iter().map(|waiting| waiting.key.as_str()).collect();
+                    self.learn(&user, &keys, &id, *answer).await;
+                }
+                for Waiting { key, claimed, content } in waiting {
+                    match (self.device_with(&user, claimed.as_deref(), &key).await, content) {
+                        (Some(device_id), Some((content, bytes))) => {
                             received.push((Address { user_id: user.to_string(), device_id }, content, bytes));
                         }
-                        None => count(&self.counters.unknown_device),
+                        (Some(device_id), None) => self.begin_again(&user, device_id).await,
+                        (None, Some(_)) => count(&self.counters.unknown_device),
+                        (None, None) => {}
                     }
                 }
             }
             Done::Claimed => {
                 self.claiming = false;
+                self.renew().await;
+                if let Some((user, device_id)) = self.forgotten.take() {
+                    let _ = self.encrypt_and_send(&user, &device_id, DUMMY, &json!({})).await;
+                }
                 let _ = self.settle().await;
             }
         }
@@ -171,12 +231,31 @@ impl Olm {
         if let Some(device_id) = self.device_with(user, claimed.as_deref(), key).await {
             return Some((Address { user_id: user.to_string(), device_id }, content, bytes));
         }
-        match self.lookups.add(user, Waiting { key: key.clone(), claimed, content, bytes }) {
+        match self.lookups.add(user, Waiting { key: key.clone(), claimed, content: Some((content, bytes)) }) {
             Place::Ask => self.look_up(user),
             Place::Waits => {}
             Place::None => count(&self.counters.unknown_device),
         }
         None
+    }
+
+    /// It may be of a session that gave way to others, of which its sender knows nothing.
+    async fn handle_undecryptable(&mut self, raw: &Raw<AnyToDeviceEvent>) {
+        let sender = raw.get_field::<OwnedUserId>("sender").ok().flatten();
+        let content = raw.get_field::<SentBy>("content").ok().flatten();
+        let (Some(user), Some(SentBy { sender_key: key })) = (sender, content) else { return };
+        if let Some(device_id) = self.device_with(&user, None, &key).await {
+            self.begin_again(&user, device_id).await;
+        } else if self.lookups.add(&user, Waiting { key, claimed: None, content: None }) == Place::Ask {
+            self.look_up(&user);
+        }
+    }
+
+    /// Makes a session if there is none, and sends something by it, so that the other end uses it as well.
+    async fn begin_again(&mut self, user: &OwnedUserId, device_id: String) {
+        if self.claim(Some(&**user)).await {
+            self.forgotten = Some((user.clone(), device_id));
+        }
     }
 
     /// Which of the user's devices, as its homeserver has listed them, has this key.
@@ -189,17 +268,6 @@ impl Olm {
         Some(found.next()?.device_id().to_string())
     }
 
-    /// Asks for the user's devices. Nobody tells of those of users that share no room with us.
-    fn look_up(&self, user: &OwnedUserId) {
-        let (machine, client, tell, user) =
-            (self.machine.clone(), self.client.clone(), self.tell.clone(), user.clone());
-        tokio::spawn(async move {
-            let (id, request) = machine.query_keys_for_users([user.as_ref()]);
-            let _ = query(&machine, &client, &id, json!(request.device_keys)).await;
-            let _ = tell.send(Done::LookedUp(user)).await;
-        });
-    }
-
     /// Encrypts for exactly that device, and sends.
     pub(super) async fn send(&mut self, to: &Address, content: &Content) {
         match self.try_send(to, content).await {
@@ -210,86 +278,26 @@ impl Olm {
 
     async fn try_send(&mut self, to: &Address, content: &Content) -> Option<()> {
         let user = UserId::parse(&to.user_id).ok()?;
-        let device_id: &DeviceId = to.device_id.as_str().into();
-        let device = self.machine.get_device(&user, device_id, None).await.ok()??;
         let content: Value = serde_json::from_str(&content.to_json()).ok()?;
-        let encrypted = match device.encrypt_event_raw(EVENT_TYPE, &content, CollectStrategy::AllDevices).await {
+        self.encrypt_and_send(&user, &to.device_id, EVENT_TYPE, &content).await
+    }
+
+    async fn encrypt_and_send(&mut self, user: &UserId, device_id: &str, kind: &str, content: &Value) -> Option<()> {
+        let device = self.machine.get_device(user, device_id.into(), None).await.ok()??;
+        let encrypted = match device.encrypt_event_raw(kind, content, CollectStrategy::AllDevices).await {
             Ok(encrypted) => encrypted,
             Err(error) => {
                 // Whoever wrote to us made a session, unless that was lost. The message is sent again.
                 if matches!(error, OlmError::MissingSession) {
-                    self.claim(Some(&user)).await;
+                    self.claim(Some(user)).await;
                 }
                 return None;
             }
         };
-        let messages = json!({ to.user_id.as_str(): { to.device_id.as_str(): encrypted } });
+        let messages = json!({ user.as_str(): { device_id: encrypted } });
         // In the order of encryption: a receiver keeps keys of skipped messages only so far.
         self.client.send_to_device(ENCRYPTED, TransactionId::new().as_str(), messages).await
     }
-
-    /// Begins sessions with devices of the user, and with those whose session is broken. One claim at a time.
-    async fn claim(&mut self, user: Option<&UserId>) {
-        if self.claiming {
-            return;
-        }
-        let Ok(Some((id, request))) = self.machine.get_missing_sessions(user.into_iter()).await else { return };
-        self.claiming = true;
-        let (machine, client, tell) = (self.machine.clone(), self.client.clone(), self.tell.clone());
-        tokio::spawn(async move {
-            let body = json!({ "one_time_keys": request.one_time_keys, "timeout": REMOTE.as_millis() as u64 });
-            if let Some(response) = client.post::<claim_keys::v3::Response>("keys/claim", body).await {
-                let _ = machine.mark_request_as_sent(&id, &response).await;
-            }
-            let _ = tell.send(Done::Claimed).await;
-        });
-    }
-
-    /// Sends what the machine wants sent. `None`: the homeserver did not take it; it is wanted again.
-    async fn settle(&mut self) -> Option<()> {
-        for _ in 0..ROUNDS_MAX {
-            let requests = self.machine.outgoing_requests().await.ok()?;
-            if requests.is_empty() {
-                break;
-            }
-            for outgoing in requests {
-                let id = outgoing.request_id();
-                match outgoing.request() {
-                    AnyOutgoingRequest::KeysUpload(request) => {
-                        let mut body = json!({
-                            "one_time_keys": request.one_time_keys,
-                            "fallback_keys": request.fallback_keys,
-                        });
-                        if let Some(keys) = &request.device_keys {
-                            body["device_keys"] = serde_json::to_value(keys).ok()?;
-                        }
-                        let response: upload_keys::v3::Response = self.client.post("keys/upload", body).await?;
-                        self.machine.mark_request_as_sent(id, &response).await.ok()?;
-                    }
-                    // Of its own user, whose homeserver it is: it tracks nobody else.
-                    AnyOutgoingRequest::KeysQuery(request) => {
-                        query(&self.machine, &self.client, id, json!(request.device_keys)).await?;
-                    }
-                    AnyOutgoingRequest::ToDeviceRequest(request) => {
-                        let (kind, txn) = (request.event_type.to_string(), request.txn_id.as_str());
-                        self.client.send_to_device(&kind, txn, json!(request.messages)).await?;
-                        let response = send_event_to_device::v3::Response::new();
-                        self.machine.mark_request_as_sent(id, &response).await.ok()?;
-                    }
-                    // Signatures, verification in rooms, claims: nothing here begins any of them.
-                    _ => {}
-                }
-            }
-        }
-        Some(())
-    }
-}
-
-/// Which devices there are of users.
-async fn query(machine: &OlmMachine, client: &Client, id: &TransactionId, device_keys: Value) -> Option<()> {
-    let body = json!({ "device_keys": device_keys, "timeout": REMOTE.as_millis() as u64 });
-    let response: get_keys::v3::Response = client.post("keys/query", body).await?;
-    machine.mark_request_as_sent(id, &response).await.ok()
 }
 
 fn is_of_type(raw: &Raw<AnyToDeviceEvent>, wanted: &str) -> bool {

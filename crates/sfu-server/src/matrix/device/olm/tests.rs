@@ -1,14 +1,19 @@
 //! Two ends with real Olm machines, and a homeserver between them that does as the test wants.
 
 mod fake;
+mod folder;
+mod strangers;
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use focus_signaling::todevice::{Claims, Content};
 use serde_json::{Value, json};
 
+use super::requests::query;
 use super::*;
 use fake::Homeserver;
+pub(super) use folder::Folder;
 
 const FOCUS: &str = "@focus:one";
 const ALICE: &str = "@alice:one";
@@ -19,7 +24,13 @@ struct End {
     olm: Olm,
     homeserver: Homeserver,
     counters: Arc<Counters>,
+    folder: Folder,
+    /// Of the sync that is next.
+    now: Instant,
 }
+
+/// Until a sender may send as many as before.
+const PAUSE: Duration = Duration::from_secs(10);
 
 impl End {
     async fn new(homeserver: &Homeserver, user: &str, device: &str) -> Self {
@@ -27,16 +38,18 @@ impl End {
             Account { user_id: user.try_into().expect("a user id"), device_id: device.into(), token: String::new() };
         let counters = Arc::<Counters>::default();
         let client = Client::new(homeserver.device(user, device));
-        let (olm, _) = Olm::open(client, &account, None, counters.clone()).await.expect("a device");
+        let folder = Folder::default();
+        let (olm, _) = Olm::open(client, &account, folder.path(), counters.clone()).await.expect("a device");
         let address = Address { user_id: user.to_owned(), device_id: device.to_owned() };
-        Self { address, olm, homeserver: homeserver.clone(), counters }
+        Self { address, olm, homeserver: homeserver.clone(), counters, folder, now: Instant::now() }
     }
 
     /// Learns of the other's devices, as a client does before it writes first.
     async fn meets(&mut self, other: &End) {
-        self.olm.look_up(&other.address.user_id.as_str().try_into().expect("a user id"));
-        let done = self.olm.done().await.expect("looked up");
-        self.olm.handle_done(done).await;
+        let user: OwnedUserId = other.address.user_id.as_str().try_into().expect("a user id");
+        let (id, request) = self.olm.machine.query_keys_for_users([user.as_ref()]);
+        let answer = query(&self.olm.client, json!(request.device_keys)).await.expect("an answer");
+        self.olm.machine.mark_request_as_sent(&id, &answer).await.expect("taken");
     }
 
     /// Writes; the first time, the session has to be made.
@@ -56,7 +69,8 @@ impl End {
             "device_one_time_keys_count": { "signed_curve25519": 50 },
             "device_unused_fallback_key_types": ["signed_curve25519"],
         });
-        self.olm.receive(serde_json::from_value(sync).expect("a sync")).await
+        self.now += PAUSE;
+        self.olm.receive(self.now, serde_json::from_value(sync).expect("a sync")).await
     }
 
     /// What the homeserver has for it, and what was answered after somebody was asked.

@@ -19,6 +19,7 @@ struct State {
     /// By user and device.
     device_keys: BTreeMap<(String, String), Value>,
     one_time_keys: BTreeMap<(String, String), Vec<(String, Value)>>,
+    fallback_keys: BTreeMap<(String, String), Value>,
     inboxes: BTreeMap<Address, Vec<Value>>,
     claimed: usize,
     /// Servers that are asked and never answer.
@@ -48,6 +49,14 @@ impl Homeserver {
         self.state().hanging.insert(server_name.to_owned());
     }
 
+    /// Its identity key, and its fallback key.
+    pub(super) fn keys_of(&self, device: &Address) -> (String, String) {
+        let (state, own) = (self.state(), (device.user_id.clone(), device.device_id.clone()));
+        let identity = &state.device_keys[&own]["keys"][format!("curve25519:{}", device.device_id)];
+        let text = |key: &Value| key.as_str().expect("a key").to_owned();
+        (text(identity), text(&state.fallback_keys[&own]["key"]))
+    }
+
     /// One-time keys that were given out.
     pub(super) fn claimed(&self) -> usize {
         self.state().claimed
@@ -66,6 +75,9 @@ impl State {
             "keys/upload" => {
                 if !body["device_keys"].is_null() {
                     self.device_keys.insert(own.clone(), body["device_keys"].clone());
+                }
+                if let Some((_, key)) = users("fallback_keys").into_iter().next() {
+                    self.fallback_keys.insert(own.clone(), key);
                 }
                 self.one_time_keys.entry(own).or_default().extend(users("one_time_keys"));
                 json!({"one_time_key_counts": {"signed_curve25519": 50}})
@@ -120,5 +132,9 @@ impl Ask for Device {
         }
         let answer = state.answer((&self.user, &self.device), &path, &body);
         Box::pin(async move { Ok(Answer { status: 200, body: Bytes::from(answer.to_string()), retry_after: None }) })
+    }
+
+    fn is_ours(&self, server_name: &str) -> bool {
+        server_name == "one"
     }
 }
