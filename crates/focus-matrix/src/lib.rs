@@ -7,6 +7,7 @@
 pub mod authorize;
 pub mod delegation;
 pub mod inflow;
+pub mod opinions;
 pub mod quota;
 pub mod request;
 #[cfg(test)]

@@ -3,12 +3,15 @@
 mod rooms;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use aws_lc_rs::constant_time;
 use focus_matrix::authorize::Membership;
+use focus_matrix::opinions::{Doubt, Opinions, agree};
+use futures_util::future::{join, join_all};
 use ruma::{OwnedServerName, RoomId, ServerName, UserId};
 use serde::Deserialize;
 
@@ -18,6 +21,11 @@ use crate::config::{self, Config, MatrixMode};
 
 /// A token file is one line.
 const TOKEN_FILE_BYTES_MAX: u64 = 4096;
+/// How long the word of other homeservers than the user's own is waited for. One that takes longer is left alone for a while.
+const OTHERS_WAIT: Duration = Duration::from_millis(1500);
+/// Between two of them a join takes some 100 ms. One that has not heard of it is asked again.
+const UNHEARD_TRIES: u32 = 3;
+const UNHEARD_PAUSE: Duration = Duration::from_millis(400);
 /// Of MSC4502, by its unstable name.
 const IS_JOINED: &str = "io.element.msc4502";
 
@@ -98,6 +106,7 @@ pub(crate) struct Homeservers {
     list: Vec<Homeserver>,
     mode: MatrixMode,
     fetch: Arc<Fetcher>,
+    opinions: Mutex<Opinions>,
 }
 
 #[derive(Deserialize)]
@@ -114,7 +123,7 @@ impl Homeservers {
                 return Err(TokenFileError::SameToken);
             }
         }
-        Ok(Self { list, mode: config.matrix.mode, fetch })
+        Ok(Self { list, mode: config.matrix.mode, fetch, opinions: Mutex::default() })
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &ServerName> {
@@ -153,14 +162,16 @@ impl Homeservers {
         })
     }
 
-    /// Whether the user is in the room, as far as somebody knows. A user's own homeserver knows best; of others, each
-    /// that is in the room knows.
+    /// Whether the user is in the room, as far as somebody knows. A user's own homeserver knows best, unless another that is in the room
+    /// knows better; of a user of none of them, each that is in the room knows.
     pub(crate) async fn membership(&self, user: &UserId, room: &RoomId) -> Membership {
-        let own = self.list.iter().filter(|homeserver| homeserver.name == user.server_name());
+        let own = self.list.iter().find(|homeserver| homeserver.name == user.server_name());
+        if let (Some(own), MatrixMode::Appservice) = (own, self.mode) {
+            return self.agreed(own, user, room).await;
+        }
         let others = self.list.iter().filter(|homeserver| homeserver.name != user.server_name());
-        let knows_best = self.mode == MatrixMode::Appservice && self.is_configured(user.server_name());
         let (mut refuted, mut unavailable) = (false, false);
-        for homeserver in own.chain(others.take(if knows_best { 0 } else { usize::MAX })) {
+        for homeserver in own.into_iter().chain(others) {
             match self.ask(homeserver, user, room).await {
                 Membership::Joined => return Membership::Joined,
                 Membership::NotJoined => refuted = true,
@@ -173,6 +184,59 @@ impl Homeservers {
             (false, true) => Membership::NotJoined,
             (false, false) => Membership::Unseen,
         }
+    }
+
+    /// All are asked at once. Without the answer of another it is as its own says.
+    async fn agreed(&self, own: &Homeserver, user: &UserId, room: &RoomId) -> Membership {
+        let others: Vec<_> = self.opinions(|opinions| {
+            let asks = |other: &&Homeserver| other.name != own.name && opinions.asks(Instant::now(), &other.name, room);
+            self.list.iter().filter(asks).collect()
+        });
+        let doubts = others.into_iter().map(|other| async move {
+            if let Ok(doubt) = tokio::time::timeout(OTHERS_WAIT, self.doubt(other, user, room)).await {
+                return doubt;
+            }
+            self.opinions(|opinions| {
+                opinions.handle_said(Instant::now(), &other.name, room, user, Membership::Unavailable);
+            });
+            Doubt::None
+        });
+        let (said, doubts) = join(self.hear(own, user, room), join_all(doubts)).await;
+        agree(said, doubts)
+    }
+
+    /// What a homeserver that is not the user's own has against him.
+    async fn doubt(&self, other: &Homeserver, user: &UserId, room: &RoomId) -> Doubt {
+        for attempt in 1.. {
+            if self.hear(other, user, room).await != Membership::NotJoined {
+                break;
+            }
+            // Is it in the room at all? Asked afterwards: it may just have left.
+            let witness = self.opinions(|opinions| opinions.witness(Instant::now(), &other.name, room, user));
+            let Some(witness) = witness else { break };
+            if self.hear(other, &witness, room).await != Membership::Joined {
+                break;
+            }
+            if self.opinions(|opinions| opinions.doubt(Instant::now(), &other.name, room, user)) == Doubt::Removed {
+                return Doubt::Removed;
+            }
+            if attempt >= UNHEARD_TRIES {
+                return Doubt::Unheard;
+            }
+            // A join is on its way between two homeservers for a moment.
+            tokio::time::sleep(UNHEARD_PAUSE).await;
+        }
+        Doubt::None
+    }
+
+    async fn hear(&self, homeserver: &Homeserver, user: &UserId, room: &RoomId) -> Membership {
+        let said = self.ask(homeserver, user, room).await;
+        self.opinions(|opinions| opinions.handle_said(Instant::now(), &homeserver.name, room, user, said));
+        said
+    }
+
+    fn opinions<T>(&self, with: impl FnOnce(&mut Opinions) -> T) -> T {
+        with(&mut self.opinions.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Asks each once about nothing in particular, to know whether it answers.

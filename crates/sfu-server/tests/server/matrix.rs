@@ -1,5 +1,6 @@
 //! Who may call, from outside: a node, homeservers that are asked, and clients.
 
+mod agreement;
 mod device;
 mod homeserver;
 mod old_tokens;
@@ -101,8 +102,10 @@ async fn a_member_is_let_in_and_nobody_else() {
     let node = Node::start(config(&folder, MatrixMode::Appservice, &[&one, &two])).await.expect("started");
     let focus = node.http_addr();
     let (ada, bob, eve) = (one.user("ada"), two.user("bob"), two.user("eve"));
-    one.join(ROOM, &ada);
-    two.join(ROOM, &bob);
+    for homeserver in [&one, &two] {
+        homeserver.join(ROOM, &ada);
+        homeserver.join(ROOM, &bob);
+    }
 
     let grant = granted(&one.pass_on(focus, &ada, &proxied("m1")).await);
     assert_eq!((&grant["url"], &grant["can_publish"]), (&json!("wss://sfu.example/rtc/v1"), &json!(true)));

@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::harness;
 
@@ -30,13 +31,14 @@ pub struct Homeserver {
     pub name: String,
     pub address: SocketAddr,
     known: Arc<Mutex<Known>>,
+    asked: Arc<Notify>,
 }
 
 impl Homeserver {
     pub async fn start(name: &str) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
-        let homeserver = Self { name: name.to_owned(), address, known: Arc::default() };
+        let homeserver = Self { name: name.to_owned(), address, known: Arc::default(), asked: Arc::default() };
         let router = Router::new().fallback(answer).with_state(homeserver.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         homeserver
@@ -58,6 +60,11 @@ impl Homeserver {
         self.known(|known| known.rooms.entry(room.to_owned()).or_default().remove(user));
     }
 
+    /// The last of its users does: it answers no about everybody.
+    pub fn leave(&self, room: &str) {
+        self.known(|known| known.rooms.remove(room));
+    }
+
     pub fn set_down(&self, down: bool) {
         self.known(|known| known.down = down);
     }
@@ -69,6 +76,20 @@ impl Homeserver {
     /// Questions about rooms so far.
     pub fn questions(&self) -> usize {
         self.known(|known| known.questions)
+    }
+
+    /// Until there were so many.
+    pub async fn is_asked(&self, questions: usize) {
+        let enough = async {
+            loop {
+                let asked = self.asked.notified();
+                if self.questions() >= questions {
+                    return;
+                }
+                asked.await;
+            }
+        };
+        harness::within("questions", enough).await;
     }
 
     pub fn openid_token(&self, user: &str) -> Value {
@@ -145,6 +166,7 @@ async fn answer(State(homeserver): State<Homeserver>, request: Request) -> Respo
                 known.questions += 1;
                 known.rooms.get(room).is_some_and(|members| members.contains(&user))
             });
+            homeserver.asked.notify_waiters();
             Json(json!({ "joined": joined })).into_response()
         }
         ["", "_matrix", "client", "v3", "rooms", room, "joined_members"] => {
