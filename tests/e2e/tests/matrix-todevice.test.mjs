@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { BENCH, NFT, need } from '../lib/need.mjs';
@@ -108,5 +108,36 @@ test('the focus is restarted: it is the same device, and everybody comes back', 
   const report = await call.report;
   assert.equal(report.returns, 1);
   assert.ok(report.lives >= 4 && report.frames_opened > 0, JSON.stringify(report));
+  assert.deepEqual(await keys(), before);
+});
+
+test('its access token is revoked: it comes back as the same device', { skip, timeout: TIMEOUT_MS }, async () => {
+  const bob = await rig.user('bob', 1);
+  const { user_id: focus, device_id: device } = rig.focus.address;
+  const keys = async () => (await bob.call('POST', '/v3/keys/query', { device_keys: { [focus]: [] } })).device_keys[focus]?.[device]?.keys;
+  const token = () => readFileSync(join(rig.folder, 'focus/state/device/access_token'), 'utf8');
+  const [before, first] = [await keys(), token()];
+  assert.ok(before);
+  // Logs it out, whereupon Synapse deletes the device and its keys.
+  const revoke = async () => {
+    const headers = { authorization: `Bearer ${token()}` };
+    const answer = await fetch(`${rig.homeservers[0].origin}/_matrix/client/v3/logout`, { method: 'POST', headers, body: '{}' });
+    assert.equal(answer.status, 200);
+    assert.equal((await fetch(`${rig.homeservers[0].origin}/_matrix/client/v3/account/whoami`, { headers })).status, 401);
+  };
+  const describe = async () => JSON.stringify([await readiness(), await keys(), rig.focus.log.slice(-5)]);
+  const isBack = (old) => until('it is back', async () => token() !== old && (await readiness()).device === 'up' && (await keys()) !== undefined, { describe });
+
+  await revoke();
+  await isBack(first);
+  assert.deepEqual(await keys(), before);
+  assertCall(await bench('run', '--participants', '2', '--duration', '2s', '--join-rate', '2').report, 2);
+
+  const second = token();
+  await rig.focus.stop();
+  await revoke();
+  assert.equal(await keys(), undefined);
+  await rig.focus.start();
+  await isBack(second);
   assert.deepEqual(await keys(), before);
 });
