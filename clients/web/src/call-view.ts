@@ -1,6 +1,6 @@
 // What a page needs of a call. `Call` is one, over one focus; a call in a Matrix room may go over several ways at once.
 
-import type { CallEvents, CallState } from './call.ts';
+import type { CallEvents, CallState, SignallingWay } from './call.ts';
 import type { Counters } from './e2ee/link.ts';
 import type { Listener } from './emitter.ts';
 import type { Publication } from './media.ts';
@@ -28,6 +28,8 @@ export interface CallView extends MediaView, PublishView {
   readonly state: CallState;
   readonly participantId: string | null;
   readonly encrypting: boolean;
+  /** How we talk to the server that takes our media; `null`: just now there is none, or we do not. */
+  readonly signalling: SignallingWay | null;
   publication(source: Source): Readonly<Publication> | undefined;
   stats(): Promise<(Reading & { readonly frames: Counters }) | null>;
   leave(): void;

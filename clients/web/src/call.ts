@@ -15,15 +15,16 @@ import { MediaSession, type Publication } from './media.ts';
 import { Publications } from './publications.ts';
 import { Roster, type Change, type RemoteParticipant } from './roster.ts';
 import { Rotation } from './rotation.ts';
-import { Signalling, type EndReason } from './signalling.ts';
+import { Signalling, webSocket, type EndReason } from './signalling.ts';
 import { read, type Reading } from './stats.ts';
 import type { Wish } from './subscriptions.ts';
-import { socketUrl, type Access } from './token.ts';
+import { socketUrl, type Access, type ByDevice } from './token.ts';
+import { Carriage } from './todevice/carriage.ts';
 import type { ClientBody, Delegation, LeaveReason, Pause, ServerBody, ServerMessage, Source, Track } from './wire.ts';
 
 export interface CallOptions {
   /** Gets the right to join. Called again for each fresh join; throw a {@link CallError} to say why there is none. */
-  readonly token: () => Promise<Access>;
+  readonly token: () => Promise<Access | ByDevice>;
   /** The secret that the participants share. Without it nothing is encrypted end to end. */
   readonly secret?: string | null;
   /** Instead of a secret: members have keys of their own, found by the `identity` of participants. Nothing plays in clear. */
@@ -40,6 +41,9 @@ export interface CallOptions {
   /** For the statistics of the focus. */
   readonly client?: string;
 }
+
+/** How we and the focus talk now: over a WebSocket; by to-device messages; or, after those, over the media connection itself. */
+export type SignallingWay = 'socket' | 'to-device' | 'channel';
 
 export type CallState = 'idle' | 'joining' | 'joined' | 'reconnecting' | 'ended';
 
@@ -68,6 +72,8 @@ export interface CallEvents {
 
 const REJOIN_MS = 5 * 60_000;
 const DEFAULT_KEY_USE_DELAY_MS = 1000;
+/** For an address, where there is another way. */
+const TRY_MS = 6_000;
 
 export class Call extends Emitter<CallEvents> implements CallView {
   readonly #options: CallOptions;
@@ -81,7 +87,13 @@ export class Call extends Emitter<CallEvents> implements CallView {
   #state: CallState = 'idle';
   #participant: string | null = null;
   #signalling: Signalling | null = null;
+  /** There is no socket: it says what messages go over. */
+  #carriage: Carriage | null = null;
+  /** If no socket is to be had. */
+  #otherwise: ByDevice | null = null;
   #media: MediaSession | null = null;
+  /** The peer connection holds a data channel and nothing else yet. */
+  #isBare = false;
   #encryption: FrameEncryption | null = null;
   /** The same when the keys come from a shared secret. */
   #shared: EncryptionClient | null = null;
@@ -120,6 +132,12 @@ export class Call extends Emitter<CallEvents> implements CallView {
     return this.#media?.pc ?? null;
   }
 
+  get signalling(): SignallingWay | null {
+    if (!this.#signalling?.up) return null;
+    if (!this.#carriage) return 'socket';
+    return this.#signalling.isNarrow ? 'to-device' : 'channel';
+  }
+
   /** Resolves when the focus has let us in. */
   join(): Promise<void> {
     if (this.#state !== 'idle') throw new Error('a call is joined once');
@@ -140,7 +158,7 @@ export class Call extends Emitter<CallEvents> implements CallView {
 
   publish(source: Source, track: MediaStreamTrack | null, muted = false): void {
     const publication = this.#publications.publish(source, track, muted);
-    this.#media?.publish(publication);
+    if (!this.#isBare) this.#media?.publish(publication);
   }
 
   unpublish(source: Source): void {
@@ -206,7 +224,7 @@ export class Call extends Emitter<CallEvents> implements CallView {
   // --- sessions
 
   async #connect(movedTo?: string): Promise<void> {
-    let access: Access;
+    let access: Access | ByDevice;
     try {
       access = await this.#options.token();
     } catch (error) {
@@ -214,12 +232,21 @@ export class Call extends Emitter<CallEvents> implements CallView {
       this.#joinFailed(known);
       return;
     }
-    if (this.#state === 'ended') return;
+    if (this.#state !== 'ended') this.#enter(access, movedTo);
+  }
+
+  #enter(access: Access | ByDevice, movedTo?: string): void {
+    this.#carriage?.close();
+    const carriage = 'openLink' in access ? this.#newCarriage(access) : null;
+    this.#carriage = carriage;
+    this.#otherwise = ('url' in access && access.otherwise) || null;
+    const url = 'url' in access ? socketUrl(movedTo ?? access.url, location.href) : '';
     const signalling = new Signalling({
-      url: socketUrl(movedTo ?? access.url, location.href),
-      token: access.token,
+      connect: () => carriage?.connect() ?? webSocket(url),
+      token: 'token' in access ? access.token : null,
       client: this.#options.client ?? 'sfu-web/0.1',
       clock: this.#clock,
+      ...(this.#otherwise ? { joinMs: TRY_MS } : {}),
     });
     this.#signalling = signalling;
     signalling.on('welcome', (welcome) => this.#welcomed(welcome));
@@ -231,13 +258,27 @@ export class Call extends Emitter<CallEvents> implements CallView {
     signalling.start();
   }
 
+  #newCarriage({ openLink }: ByDevice): Carriage {
+    return new Carriage({
+      clock: this.#clock,
+      openLink,
+      move: (open) => this.#signalling?.moveTo(open),
+      isOnLink: () => this.#signalling?.up === true && this.#signalling.isNarrow,
+      failed: (detail) => (this.#joining ? this.#end(new CallError('unreachable', detail)) : this.#signalling?.lose(detail)),
+    });
+  }
+
   #welcomed(welcome: ServerBody<'welcome'>): void {
     this.#participant = welcome.participant;
+    if (!welcome.resumed) this.#startMedia();
+    if (this.#signalling?.isNarrow) return this.#linked(welcome);
+    this.#carriage?.moved();
     this.#rejoinBackoff = null;
-    if (!welcome.resumed) this.#startMedia(welcome);
+    const isNew = this.#isBare;
+    if (isNew) this.#fillMedia(welcome);
     this.#applyAll(this.#roster.replace(welcome.participants));
     this.#announce();
-    if (welcome.resumed) {
+    if (!isNew) {
       for (const source of this.#publications.sources()) this.#tellMuted(source);
       this.#media?.resumed();
     } else {
@@ -249,8 +290,19 @@ export class Call extends Emitter<CallEvents> implements CallView {
     this.#joining = null;
   }
 
-  #startMedia(welcome: ServerBody<'welcome'>): void {
+  /** Who else is there, and all that we want, is for the data channel. */
+  #linked({ resumed }: ServerBody<'welcome'>): void {
+    const media = this.#media;
+    if (!media) return;
+    if (resumed) media.resumed();
+    else media.begin();
+    this.#carriage?.linked(media.path);
+    this.#refreshState();
+  }
+
+  #startMedia(): void {
     this.#stopMedia();
+    this.#isBare = true;
     const { members } = this.#options;
     const encryption = members?.connection() ?? this.#sharedEncryption();
     this.#encryption = encryption;
@@ -269,6 +321,14 @@ export class Call extends Emitter<CallEvents> implements CallView {
     media.on('published', ({ source, muteChanged }) => (muteChanged ? this.#tellMuted(source) : undefined));
     media.on('failed', ({ error }) => this.emit('warning', { message: String(error) }));
     media.on('ice', () => this.#refreshState());
+    media.on('path', () => this.#carriage?.check());
+    media.on('path-lost', () => this.#leaveChannel('the path is lost'));
+  }
+
+  #fillMedia(welcome: ServerBody<'welcome'>): void {
+    const media = this.#media;
+    if (!media) return;
+    this.#isBare = false;
     for (const participant of welcome.participants) this.#shared?.setPeerKeys(participant.id, participant.keys ?? []);
     for (const publication of this.#publications.all()) media.publish(publication);
     const tracks = welcome.participants.flatMap((participant) => participant.tracks);
@@ -321,6 +381,9 @@ export class Call extends Emitter<CallEvents> implements CallView {
   }
 
   #sessionEnded(reason: EndReason, detail: string): void {
+    if (reason === 'unreachable' && this.#otherwise) return this.#enter(this.#otherwise);
+    // Without a token, this is where we are told.
+    if (reason === 'removed' && this.#joining) return this.#end(new CallError('token-refused', detail));
     if (reason === 'session-lost') return this.#rejoin(detail);
     // The token may have run out while the socket was tried again, or be one of a focus that was replaced meanwhile.
     if ((reason === 'unreachable' || reason === 'token-refused') && !this.#joining) return this.#rejoin(detail);
@@ -375,6 +438,7 @@ export class Call extends Emitter<CallEvents> implements CallView {
     const signalling = this.#signalling;
     this.#signalling = null;
     signalling?.leave();
+    this.#carriage?.close();
     this.#stopMedia();
     this.#applyAll(this.#roster.replace([]));
     this.#joining?.reject(error);
@@ -382,15 +446,22 @@ export class Call extends Emitter<CallEvents> implements CallView {
     this.emit('ended', { error });
   }
 
+  /** What goes over the media connection cannot tell how that is to be mended. */
+  #leaveChannel(why: string): void {
+    if (this.#carriage && !this.#signalling?.isNarrow) this.#signalling?.interrupt(why);
+  }
+
   readonly #networkChanged = (): void => {
+    this.#leaveChannel('the network changed');
     this.#signalling?.nudge();
     this.#media?.restartIce();
   };
 
   #refreshState(): void {
-    if (this.#state === 'ended' || (this.#state === 'joining' && !this.#signalling?.up)) return;
+    const isUp = this.#signalling?.up === true && !this.#signalling.isNarrow;
+    if (this.#state === 'ended' || (this.#state === 'joining' && !isUp)) return;
     const ice = this.#media?.pc.iceConnectionState;
-    const broken = !this.#signalling?.up || ice === 'disconnected' || ice === 'failed';
+    const broken = !isUp || ice === 'disconnected' || ice === 'failed';
     this.#setState(broken ? 'reconnecting' : 'joined');
   }
 
@@ -475,7 +546,7 @@ export class Call extends Emitter<CallEvents> implements CallView {
 
   #subscribe(id: string): void {
     const found = this.#roster.ownerOf(id);
-    const media = this.#media;
+    const media = this.#isBare ? null : this.#media;
     if (!found || !media) return;
     const { participant, track } = found;
     const wish = track.kind === 'audio' ? {} : this.#wishes.get(id);

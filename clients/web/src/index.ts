@@ -1,8 +1,9 @@
 // What `@rust-sfu/client` exports. Everything else is inside.
 
-export { Call, type CallEvents, type CallOptions, type CallState } from './call.ts';
+export { Call, type CallEvents, type CallOptions, type CallState, type SignallingWay } from './call.ts';
 export { CallError, type CallErrorCode } from './errors.ts';
-export { devToken, socketUrl, type Access } from './token.ts';
+export { devToken, socketUrl, type Access, type ByDevice } from './token.ts';
+export type { Narrow, Socket } from './socket.ts';
 export { rates, type Rates, type Reading, type StreamReading } from './stats.ts';
 export { newSecret } from './e2ee/client.ts';
 export { canEncrypt } from './e2ee/link.ts';

@@ -8,6 +8,8 @@ import { encodingsFor, preferCodec, supportsScalability, takeForwarded, type Vid
 import { Negotiator } from './negotiator.ts';
 import { SlotPool, type Slot } from './slots.ts';
 import { Subscriptions, type Wish } from './subscriptions.ts';
+import type { Path } from './todevice/carriage.ts';
+import type { Channel } from './todevice/channel-socket.ts';
 import type { ClientBody, ClientMessage, Kind, PublishedTrack, ServerBody, Source, Track } from './wire.ts';
 
 export interface MediaEvents {
@@ -15,6 +17,10 @@ export interface MediaEvents {
   published: { source: Source; id: string; /** Muted or unmuted since the offer was made. */ muteChanged: boolean };
   failed: { error: unknown };
   ice: { state: RTCIceConnectionState };
+  /** ICE does not get through and will be restarted, which is to be told another way than over this connection. */
+  'path-lost': undefined;
+  /** Whatever {@link MediaSession.path} tells may have changed. */
+  path: undefined;
 }
 
 export interface MediaOptions {
@@ -52,6 +58,7 @@ export function kindOf(source: Source): Kind {
 
 export class MediaSession extends Emitter<MediaEvents> {
   readonly pc: RTCPeerConnection;
+  readonly path: Path;
   readonly #options: MediaOptions;
   readonly #negotiator: Negotiator;
   readonly #slots: SlotPool<RTCRtpTransceiver>;
@@ -65,19 +72,27 @@ export class MediaSession extends Emitter<MediaEvents> {
     super();
     this.#options = options;
     this.pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle', iceServers: options.iceServers });
-    // Reserved for signalling; opened now, because adding it later would cost an m-line and an offer of its own.
-    this.pc.createDataChannel('rust-sfu', { ordered: true });
+    // For signalling that has no socket; opened now, because adding it later would cost an m-line and an offer of its own.
+    const channel = this.pc.createDataChannel('rust-sfu', { ordered: true });
+    channel.onopen = () => this.emit('path', undefined);
+    this.path = this.#pathOver(channel);
     this.#negotiator = new Negotiator(this.pc as unknown as ConstructorParameters<typeof Negotiator>[0], {
       tracks: () => this.#publishedTracks(),
       send: (offer) => options.send('offer', offer),
       answered: (answer) => this.#answered(answer),
       failed: (error) => this.emit('failed', { error }),
+      settled: () => this.emit('path', undefined),
     });
     this.#slots = new SlotPool(
       (kind, name) => this.#createSlot(kind, name),
       () => this.#negotiator.request(),
     );
     this.pc.oniceconnectionstatechange = () => this.#iceChanged();
+  }
+
+  /** Offers, though there is nothing yet but the data channel. */
+  begin(): void {
+    this.#negotiator.request();
   }
 
   // --- publishing
@@ -250,7 +265,27 @@ export class MediaSession extends Emitter<MediaEvents> {
     const state = this.pc.iceConnectionState;
     this.emit('ice', { state });
     clearTimeout(this.#iceTimer);
-    if (state === 'failed') this.#negotiator.restartIce();
-    if (state === 'disconnected') this.#iceTimer = setTimeout(() => this.#negotiator.restartIce(), DISCONNECTED_MS);
+    this.emit('path', undefined);
+    if (state === 'failed') this.#pathLost();
+    if (state === 'disconnected') this.#iceTimer = setTimeout(() => this.#pathLost(), DISCONNECTED_MS);
+  }
+
+  #pathLost(): void {
+    this.emit('path-lost', undefined);
+    this.#negotiator.restartIce();
+  }
+
+  #pathOver(channel: RTCDataChannel): Path {
+    const { pc } = this;
+    const isSettled = (): boolean => this.#negotiator.isSettled;
+    return {
+      channel: channel as Channel,
+      get isConnected(): boolean {
+        return pc.iceConnectionState === 'connected' || pc.iceConnectionState === 'completed';
+      },
+      get isSettled(): boolean {
+        return isSettled();
+      },
+    };
   }
 }

@@ -19,6 +19,8 @@ export interface NegotiatorOptions {
   readonly send: (offer: { sdp: string; seq: number; tracks: PublishedTrack[] }) => number | null;
   readonly answered: (answer: ServerBody<'answer'>) => void;
   readonly failed: (error: unknown) => void;
+  /** An answer came, or a refusal, and there is nothing more to offer. */
+  readonly settled?: () => void;
 }
 
 export class Negotiator {
@@ -32,6 +34,11 @@ export class Negotiator {
   constructor(pc: Describable, options: NegotiatorOptions) {
     this.#pc = pc;
     this.#options = options;
+  }
+
+  /** No offer is under way, and none is due. */
+  get isSettled(): boolean {
+    return !this.#wanted && !this.#busy && !this.#outstanding;
   }
 
   /** Something changed that needs an offer. All changes of one moment share it. */
@@ -65,6 +72,7 @@ export class Negotiator {
       this.#busy = false;
     }
     void this.#run();
+    if (this.isSettled) this.#options.settled?.();
   }
 
   /** The focus refused a message. `true` when it was the outstanding offer; it is taken back. */
@@ -72,6 +80,7 @@ export class Negotiator {
     if (re === undefined || this.#outstanding?.id !== re) return false;
     this.#outstanding = null;
     if (this.#pc.signalingState === 'have-local-offer') await this.#pc.setLocalDescription({ type: 'rollback' });
+    if (this.isSettled) this.#options.settled?.();
     return true;
   }
 

@@ -1,9 +1,10 @@
-// The WebSocket of one session: hello, liveness, and resuming after the socket was lost. Media does not depend on it and
-// goes on meanwhile. What to do when a session cannot be resumed is the caller's decision (`ended`).
+// The socket of one session: hello, liveness, resuming after the socket was lost, and going over to another one. Media does not
+// depend on it and goes on meanwhile. What to do when a session cannot be resumed is the caller's decision (`ended`).
 
 import { Backoff } from './backoff.ts';
 import { realClock, type Clock } from './clock.ts';
 import { Emitter } from './emitter.ts';
+import { CLOSE, type Socket } from './socket.ts';
 import { Invalid } from './validate.ts';
 import { parseServerMessage, serialize, SUBPROTOCOL, VERSION, type ClientBody, type ClientMessage, type ServerBody, type ServerMessage } from './wire.ts';
 
@@ -27,38 +28,23 @@ export interface SignallingEvents {
   ended: { reason: EndReason; detail: string };
 }
 
-/** The part of `WebSocket` that is used here. */
-export interface Socket {
-  onopen: ((event: never) => void) | null;
-  onmessage: ((event: { data: unknown }) => void) | null;
-  onclose: ((event: { code: number; reason: string }) => void) | null;
-  send(text: string): void;
-  close(code?: number, reason?: string): void;
-}
-
 export interface SignallingOptions {
-  readonly url: string;
-  readonly token: string;
+  /** Called for each attempt. */
+  readonly connect: () => Socket;
+  /** `null`: whoever carries the messages vouches for us. */
+  readonly token: string | null;
   readonly client: string;
   readonly clock?: Clock;
-  readonly connect?: (url: string) => Socket;
+  /** A first join gives up after this long; a person waits for it. */
+  readonly joinMs?: number;
 }
 
-export const CLOSE = {
-  normal: 1000,
-  protocol: 4400,
-  badToken: 4401,
-  forbidden: 4403,
-  timeout: 4408,
-  replaced: 4409,
-  tooLarge: 4413,
-  limited: 4429,
-  draining: 4503,
-} as const;
+export function webSocket(url: string): Socket {
+  return new WebSocket(url, SUBPROTOCOL) as Socket;
+}
 
 /** The focus waits this long for `hello`, and we for `welcome`. */
 const WELCOME_MS = 10_000;
-/** A first join gives up after this long; a person waits for it. */
 const JOIN_MS = 20_000;
 const MISSED_PINGS = 3;
 
@@ -77,6 +63,8 @@ export class Signalling extends Emitter<SignallingEvents> {
   #nextId = 1;
   #pings = 0;
   #unanswered = 0;
+  /** From one socket, which was well, to another. */
+  #isMoving = false;
   /** The focus has said that the session is over, whatever the close code would allow. */
   #farewell = false;
 
@@ -85,11 +73,16 @@ export class Signalling extends Emitter<SignallingEvents> {
     this.#options = options;
     this.#clock = options.clock ?? realClock;
     this.#backoff = new Backoff(() => this.#clock.random());
-    this.#deadline = this.#clock.now() + JOIN_MS;
+    this.#deadline = this.#clock.now() + (options.joinMs ?? JOIN_MS);
   }
 
   get up(): boolean {
     return this.#phase === 'up';
+  }
+
+  /** The socket carries only what it takes to get another one. */
+  get isNarrow(): boolean {
+    return this.#socket?.narrow !== undefined;
   }
 
   start(): void {
@@ -100,9 +93,35 @@ export class Signalling extends Emitter<SignallingEvents> {
   /** Returns the id of the message, or `null` when there is no session to send it in. Nothing is queued. */
   send<T extends ClientMessage['t']>(t: T, b: ClientBody<T>): number | null {
     if (this.#phase !== 'up' || !this.#socket) return null;
+    const { narrow } = this.#socket;
+    if (narrow && !narrow.types.has(t)) return null;
     const id = this.#nextId++;
-    this.#socket.send(serialize({ t, id, b } as ClientMessage));
+    const text = serialize({ t, id, b } as ClientMessage);
+    if (narrow && bytesOf(text) > narrow.bytes) {
+      this.lose('a message is too large for this way');
+      return null;
+    }
+    this.#socket.send(text);
     return id;
+  }
+
+  /** The session goes on over this socket. The focus closes the one before, which is not listened to any more. */
+  moveTo(open: () => Socket): void {
+    if (this.#phase !== 'up') return;
+    this.#drop()?.release?.();
+    this.#resume();
+    this.#isMoving = true;
+    this.#open(open);
+  }
+
+  /** What the socket went over is gone, which it may notice late or never. */
+  interrupt(why: string): void {
+    if (this.#phase === 'up' && this.#socket) this.#giveUp(this.#socket, why);
+  }
+
+  /** There is no way for this session to go on. */
+  lose(detail: string): void {
+    if (this.#phase !== 'ended') this.#refused(detail);
   }
 
   /** The network came back: try now instead of when the back-off says so. */
@@ -122,19 +141,21 @@ export class Signalling extends Emitter<SignallingEvents> {
     this.#end('left', 'left');
   }
 
-  #open(): void {
+  #open(connect = this.#options.connect): void {
     this.#cancelWait = null;
-    const socket = (this.#options.connect ?? ((url) => new WebSocket(url, SUBPROTOCOL) as Socket))(this.#options.url);
+    const socket = connect();
     this.#socket = socket;
     socket.onopen = () => this.#hello(socket);
     socket.onmessage = ({ data }) => this.#receive(data);
     socket.onclose = ({ code, reason }) => this.#closed(socket, code, reason);
-    this.#timer(WELCOME_MS, () => this.#giveUp(socket, 'no welcome'));
+    const patience = this.#phase === 'joining' ? (this.#options.joinMs ?? Infinity) : Infinity;
+    this.#timer(Math.min(patience, socket.narrow?.welcomeMs ?? WELCOME_MS), () => this.#giveUp(socket, 'no welcome'));
   }
 
   #hello(socket: Socket): void {
     const resume = this.#session && { session: this.#session.id, secret: this.#session.secret };
-    const right = resume ? { resume } : { token: this.#options.token };
+    const { token } = this.#options;
+    const right = resume ? { resume } : token === null ? {} : { token };
     socket.send(serialize({ t: 'hello', id: this.#nextId++, b: { v: VERSION, ...right, client: this.#options.client } }));
   }
 
@@ -168,6 +189,7 @@ export class Signalling extends Emitter<SignallingEvents> {
     }
     this.#session = { id: welcome.session, secret: welcome.secret, resumeMs: welcome.resume_ms, pingMs: welcome.ping_ms };
     this.#phase = 'up';
+    this.#isMoving = false;
     this.#backoff.reset();
     this.#schedulePing();
     this.emit('welcome', welcome);
@@ -205,14 +227,21 @@ export class Signalling extends Emitter<SignallingEvents> {
     if (this.#phase === 'resuming' && (code === CLOSE.badToken || code === CLOSE.protocol)) return this.#end('session-lost', reason);
     if (code === CLOSE.badToken) return this.#end('token-refused', reason);
     if (code === CLOSE.forbidden) return this.#end('removed', reason);
+    // An answer that does not fit ends a narrow way, and would the next one.
+    if (code === CLOSE.tooLarge && socket.narrow) return this.#end('session-lost', reason);
     if (code === CLOSE.protocol || code === CLOSE.tooLarge) return this.#end('protocol', reason);
     if (this.#farewell) return this.#end('session-lost', reason);
-    if (this.#phase === 'up') {
-      this.#phase = 'resuming';
-      this.#deadline = this.#clock.now() + (this.#session?.resumeMs ?? 0);
-      this.emit('interrupted', undefined);
-    }
+    if (this.#phase === 'up') this.#resume();
+    else if (!this.#isMoving) return this.#retry(reason || `closed with ${code}`);
+    this.#isMoving = false;
+    this.emit('interrupted', undefined);
     this.#retry(reason || `closed with ${code}`);
+  }
+
+  #resume(): void {
+    this.#phase = 'resuming';
+    this.#unanswered = 0;
+    this.#deadline = this.#clock.now() + (this.#session?.resumeMs ?? 0);
   }
 
   #retry(detail: string): void {
@@ -249,4 +278,8 @@ export class Signalling extends Emitter<SignallingEvents> {
     this.#cancelTimer();
     this.#cancelTimer = this.#clock.after(ms, callback);
   }
+}
+
+function bytesOf(text: string): number {
+  return new TextEncoder().encode(text).length;
 }

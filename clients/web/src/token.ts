@@ -1,11 +1,20 @@
 // The token service of a focus in `--dev` mode. Deployments with accounts bring their own `token` function.
 
 import { CallError } from './errors.ts';
+import type { Socket } from './socket.ts';
 
 export interface Access {
   readonly token: string;
   /** Address of the signalling socket; may be relative to the page. */
   readonly url: string;
+  /** For when nothing answers there. */
+  readonly otherwise?: ByDevice | null;
+}
+
+/** A focus that is reached without a socket, by to-device messages. There is no token: it knows the device that they come from. */
+export interface ByDevice {
+  /** Begins another link to the focus's device. */
+  readonly openLink: () => Socket;
 }
 
 export async function devToken(conference: string, name: string): Promise<Access> {

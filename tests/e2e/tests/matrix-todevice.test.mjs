@@ -1,13 +1,18 @@
 // A focus that nobody reaches but by Olm-encrypted to-device messages of its own Matrix device: headless members (`sfu-bench`, in Rust) of
-// two real homeservers call each other, also when the homeservers lose, delay and repeat what they carry.
+// two real homeservers call each other, also when the homeservers lose, delay and repeat what they carry; and so do people at the page.
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { launchChromium } from '../lib/chromium.mjs';
+import { allSeeAll } from '../lib/expect.mjs';
+import { launchFirefox } from '../lib/firefox.mjs';
 import { BENCH, NFT, need } from '../lib/need.mjs';
+import { joinCall } from '../lib/matrix/person.mjs';
 import { startRig } from '../lib/matrix/rig.mjs';
+import { serveSite } from '../lib/site.mjs';
 import { until } from '../lib/wait.mjs';
 
 const skip = need('synapse', 'openssl', 'bench', 'nft');
@@ -73,6 +78,23 @@ test('members of two homeservers call over a focus without any HTTP', { skip, ti
   assert.equal(tried(), 0, 'nobody tried');
   assert.equal((await rig.focus.metrics()).sum('sfu_websockets_opened_total'), 0);
   assert.ok((await events('received')) >= 3 * 2 && (await events('sent')) >= 3 * 2);
+});
+
+test('people at the page call over it, in Chromium and Firefox', { skip: need('chromium', 'firefox', 'synapse', 'openssl', 'nft'), timeout: TIMEOUT_MS }, async (t) => {
+  const tried = closeHttp(t);
+  const before = (await rig.focus.metrics()).sum('sfu_websockets_opened_total');
+  const [site, chrome, fox] = await Promise.all([serveSite(), launchChromium(), launchFirefox()]);
+  t.after(() => Promise.all([site.close(), chrome.close(), fox.close()]));
+  const users = await Promise.all(['ann', 'ben'].map((name, homeserver) => rig.user(name, homeserver)));
+  const room = await rig.room(users);
+  const people = await Promise.all([chrome, fox].map((browser, at) => joinCall(browser, rig, users[at], room, { site: site.origin })));
+  await allSeeAll(people);
+  for (const person of people) {
+    await person.click('#toggle-stats');
+    await until(`${person.name} can read how`, async () => /Matrix messages, now beside the media/.test(await person.text('#signalling')));
+  }
+  assert.equal(tried(), 0, 'nobody tried');
+  assert.equal((await rig.focus.metrics()).sum('sfu_websockets_opened_total'), before);
 });
 
 test('homeservers may lose, delay and repeat', { skip, timeout: TIMEOUT_MS }, async (t) => {

@@ -142,7 +142,7 @@ export class Connections extends Emitter<ConnectionsEvents> {
     const mesh = this.#mesh;
     if (course === 'alone') mesh?.close();
     if (course === 'mesh' && other) mesh?.open(other);
-    const ownFocus = this.#options.transports.find((transport): transport is RustSfu => transport.kind === 'rust_sfu' && transport.url !== null) ?? null;
+    const ownFocus = this.#options.transports.find((transport): transport is RustSfu => transport.kind === 'rust_sfu') ?? null;
     // Who never connects directly may wait for the others at the focus. A focus is left once both see each other directly.
     const stays = course === 'mesh' && this.#foci.own !== null && !mesh?.isSettled;
     const sends = course === 'focus' || stays || (course === 'alone' && !mesh);

@@ -6,8 +6,8 @@ import { Emitter } from '../emitter.ts';
 import type { VideoCodec } from '../encodings.ts';
 import type { CallError } from '../errors.ts';
 import type { Publications } from '../publications.ts';
-import { getAccess } from './access.ts';
 import { delegate } from './delegation.ts';
+import { enter } from './enter.ts';
 import type { LastWill } from './last-will.ts';
 import type { RoomSessionOptions } from './room-session.ts';
 import { isSameFocus, type RustSfu } from './transport.ts';
@@ -85,7 +85,7 @@ export class Foci extends Emitter<FociEvents> {
     const { session, memberId, encryption, publications, codec, simulcast, iceServers, will } = this.#options;
     const { homeserver, room, slot, clock } = session;
     const call = new Call({
-      token: () => getAccess({ homeserver, room: room.id, slot, memberId, focus: transport }),
+      token: () => enter({ homeserver, room: room.id, slot, memberId, focus: transport, clock }),
       members: encryption,
       worker: () => {
         throw new Error('member keys bring their own worker');

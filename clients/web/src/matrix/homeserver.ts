@@ -72,6 +72,8 @@ export interface Homeserver {
    */
   sendToDevice(type: string, targets: readonly Target[], content: Json): Promise<readonly Target[]>;
   onToDevice(listener: (message: ToDevice) => void): () => void;
+  /** Asks for the devices of a user who shares no room with us: else there is nothing to encrypt for. */
+  learnDevices(user: string): Promise<void>;
 }
 
 export interface Room {

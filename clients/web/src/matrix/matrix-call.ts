@@ -1,7 +1,7 @@
 // A call in a Matrix room, as a page sees it: one call, whatever the ways it goes over. Memberships say who is there and
 // where, Olm brings the keys, connections bring the media.
 
-import type { CallEvents, CallState } from '../call.ts';
+import type { CallEvents, CallState, SignallingWay } from '../call.ts';
 import type { CallView } from '../call-view.ts';
 import type { Counters } from '../e2ee/link.ts';
 import { canEncrypt } from '../e2ee/link.ts';
@@ -104,6 +104,10 @@ export class MatrixCall extends Emitter<MatrixCallEvents> implements CallView {
 
   get encrypting(): boolean {
     return true;
+  }
+
+  get signalling(): SignallingWay | null {
+    return this.#connections.ownFocus?.call.signalling ?? null;
   }
 
   /** The event that says that we are in the call. */

@@ -12,6 +12,7 @@ import { isObject, objectAt, stringAt, type Json } from './json.ts';
 import type { Login } from './login.ts';
 import { asError } from './sdk-error.ts';
 import { RoomView } from './sdk-room.ts';
+import { knownDevice, learnDevices } from './sdk-strangers.ts';
 import { SdkVerification } from './sdk-verification.ts';
 import type { Verification, Verifier } from './verification.ts';
 
@@ -100,6 +101,11 @@ export class Sdk implements Homeserver, Verifier {
     return () => this.#listeners.delete(listener);
   }
 
+  async learnDevices(user: string): Promise<void> {
+    const crypto = this.client.getCrypto();
+    if (crypto) await learnDevices(crypto, user);
+  }
+
   /** Joins the room if we are not in it. */
   async room(idOrAlias: string): Promise<Room> {
     const known = this.client.getRoom(idOrAlias);
@@ -174,7 +180,10 @@ export class Sdk implements Homeserver, Verifier {
 
   /** The device whose key it is, which is what Olm has proven. */
   async #deviceOf(user: string, curve25519: string): Promise<string | null> {
-    const devices = await this.client.getCrypto()?.getUserDeviceInfo([user], true);
+    const crypto = this.client.getCrypto();
+    const known = crypto ? await knownDevice(crypto, user, curve25519) : null;
+    if (known !== null) return known;
+    const devices = await crypto?.getUserDeviceInfo([user], true);
     for (const device of devices?.get(user)?.values() ?? []) if (device.getIdentityKey() === curve25519) return device.deviceId;
     return null;
   }

@@ -47,7 +47,7 @@ export function reach(member: Membership, everybody: readonly Membership[], mesh
   if (mesh && isMeshAble(member)) return { by: 'mesh' };
   if (member.selection !== 'multi_sfu' && member.selection !== 'oldest_membership') return { by: 'nothing', why: 'It chooses its server in a way that is not known here.' };
   const focus = member.selection === 'oldest_membership' ? focusOfOldest(everybody) : focusOf(member);
-  if (focus) return focus.url === null ? { by: 'nothing', why: 'Its server has no address that a browser can open.' } : { by: 'focus', focus };
+  if (focus) return { by: 'focus', focus };
   const kinds = [...new Set(member.transports.map(kindName))];
   if (kinds.length === 0) return { by: 'nothing', why: 'It announces no server for its media.' };
   return { by: 'nothing', why: kinds.includes('livekit') ? 'It uses a LiveKit server, which this page does not speak to.' : `It uses ${kinds.join(', ')}, which is not known here.` };
@@ -61,6 +61,6 @@ export function distinctFoci(foci: readonly RustSfu[]): RustSfu[] {
 }
 
 export function nameOf(focus: Transport): string {
-  return focus.kind === 'rust_sfu' ? `focus:${focus.sfuId ?? focus.url ?? ''}` : focus.kind;
+  return focus.kind === 'rust_sfu' ? `focus:${focus.sfuId ?? focus.url ?? `${focus.matrix?.user} ${focus.matrix?.device}`}` : focus.kind;
 }
 

@@ -4,6 +4,7 @@ import type { CallView } from '../call-view.ts';
 import { rates, type Rates, type Reading, type StreamReading } from '../index.ts';
 import { byId, create } from './dom.ts';
 import { Plot, type Line } from './plot.ts';
+import { signallingWord } from './words.ts';
 
 const EVERY_MS = 1000;
 const IN = '--plot-in';
@@ -70,6 +71,7 @@ export class StatsPanel {
   }
 
   async #read(): Promise<void> {
+    this.#sayWay();
     const reading = await this.#call.stats().catch(() => null);
     if (!reading) return;
     const before = this.#before;
@@ -87,6 +89,13 @@ export class StatsPanel {
       this.#draw();
       this.#table(before, reading);
     }
+  }
+
+  #sayWay(): void {
+    const line = byId('signalling');
+    const text = signallingWord(this.#call.signalling);
+    line.hidden = text === '';
+    if (line.textContent !== text) line.textContent = text;
   }
 
   #draw(): void {

@@ -1,6 +1,6 @@
 // What the page says to a person when something goes wrong.
 
-import type { CallErrorCode, EncryptionState, Pause } from '../index.ts';
+import type { CallErrorCode, EncryptionState, Pause, SignallingWay } from '../index.ts';
 
 /** Where the keys of this page's calls come from; what is said about missing ones depends on it. */
 export type KeySource = 'link' | 'members';
@@ -46,6 +46,20 @@ export function deviceProblem(device: Device, error: unknown): string {
       return `The ${device} does not start. Another program may be using it.`;
     default:
       return `The ${device} could not be opened.`;
+  }
+}
+
+/** How this page and the server talk, for who looks at the statistics. */
+export function signallingWord(way: SignallingWay | null): string {
+  switch (way) {
+    case null:
+      return '';
+    case 'socket':
+      return 'Signalling: over a WebSocket to the server';
+    case 'to-device':
+      return 'Signalling: over Matrix messages, until media get through';
+    case 'channel':
+      return 'Signalling: begun over Matrix messages, now beside the media';
   }
 }
 

@@ -33,6 +33,7 @@ export class FakeHomeserver implements Homeserver {
   readonly device = 'MINE';
   readonly serverName = 'example.org';
   readonly asked: Asked[] = [];
+  readonly learned: string[] = [];
   readonly sent: { type: string; to: string[]; content: Json }[] = [];
   answer: (asked: Asked) => Json | HomeserverError = () => ({});
 
@@ -46,6 +47,11 @@ export class FakeHomeserver implements Homeserver {
   sendToDevice(type: string, targets: readonly Target[], content: Json): Promise<readonly Target[]> {
     this.sent.push({ type, to: targets.map(({ user, device }) => `${user} ${device}`), content });
     return Promise.resolve([]);
+  }
+
+  learnDevices(user: string): Promise<void> {
+    this.learned.push(user);
+    return Promise.resolve();
   }
 
   onToDevice(_listener: (message: ToDevice) => void): () => void {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Backoff } from '../../src/backoff.ts';
-import { CLOSE, Signalling, type EndReason, type Socket } from '../../src/signalling.ts';
+import { Signalling, type EndReason } from '../../src/signalling.ts';
+import { CLOSE, type Socket } from '../../src/socket.ts';
 import { parseClientMessage, serialize, type ClientMessage, type ServerBody, type ServerMessage } from '../../src/wire.ts';
 import { FakeClock } from './helpers.ts';
 
@@ -48,7 +49,6 @@ function world(): { clock: FakeClock; sockets: FakeSocket[]; signalling: Signall
   const log: string[] = [];
   const ended: EndReason[] = [];
   const signalling = new Signalling({
-    url: 'ws://focus',
     token: 'the-token',
     client: 'test',
     clock,

@@ -10,11 +10,11 @@ const JOIN_MS = 60_000;
 const SEEN_MS = 15_000;
 
 /** `words`: for the link. `recording`: keeps what its encryption worker is handed. */
-export async function joinCall(browser, rig, user, room, { words = {}, query = SMALL, recording = false, ...pageOptions } = {}) {
+export async function joinCall(browser, rig, user, room, { words = {}, query = SMALL, site = undefined, recording = false, ...pageOptions } = {}) {
   const person = await openParticipant(browser, user.id, pageOptions);
   person.user = user;
   if (recording) await record(person);
-  await person.goto(matrixLink(rig, user, room, { words, query }));
+  await person.goto(matrixLink(rig, user, room, { words, query, site }));
   return inCall(person);
 }
 

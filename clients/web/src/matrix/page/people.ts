@@ -6,7 +6,7 @@ import { keyOf, type Membership } from '../membership.ts';
 import type { MatrixCall } from '../matrix-call.ts';
 import type { RoomSession } from '../room-session.ts';
 import { shield } from './shield.ts';
-import { historyText } from './words.ts';
+import { historyText, wayWord } from './words.ts';
 
 const LINES_SHOWN = 30;
 
@@ -58,7 +58,7 @@ export class People {
     const avatar = create('div', { class: 'avatar', 'aria-hidden': 'true' }, initials(name));
     avatar.style.setProperty('--hue', String(hue(name)));
     const reach = isOwn ? null : this.#call.reachOf(keyOf(member));
-    const second = reach?.by === 'nothing' ? create('small', { class: 'bad' }, reach.why) : create('small', {}, reach?.by === 'mesh' ? `${member.user}, directly` : member.user);
+    const second = reach?.by === 'nothing' ? create('small', { class: 'bad' }, reach.why) : create('small', {}, `${member.user}${wayWord(reach)}`);
     const marks = create('span', { class: 'marks' });
     if (this.#session.reactions.hand(member) !== null) marks.append(mark('hand', 'Hand raised'));
     if (reach?.by === 'nothing') marks.append(mark('unreachable', 'Cannot be reached from here'));

@@ -4,6 +4,7 @@ import type { HistoryItem } from '../history.ts';
 import { HomeserverError, type Trust } from '../homeserver.ts';
 import type { OutgoingState } from '../room-session.ts';
 import type { VerificationStep } from '../verification.ts';
+import type { Reach } from '../ways.ts';
 
 export const TRUST: Record<Trust, { readonly icon: string; readonly text: string }> = {
   verified: { icon: 'shield', text: 'Verified: you have verified this person, and this device is theirs' },
@@ -11,6 +12,13 @@ export const TRUST: Record<Trust, { readonly icon: string; readonly text: string
   unsigned: { icon: 'shield-off', text: 'This device is not signed by its owner: somebody else may be using the account' },
   unknown: { icon: 'shield-off', text: 'The homeserver does not know this device' },
 };
+
+/** What is said of how somebody is reached, behind his name. */
+export function wayWord(reach: Reach | null): string {
+  if (reach?.by === 'mesh') return ', directly';
+  // Who has an address may still be reached without it; here it is about what the member event says.
+  return reach?.by === 'focus' && reach.focus.url === null ? ', by a server that only Matrix messages reach' : '';
+}
 
 /** What a shield does when it is pressed. */
 export const VERIFY = 'Click to verify';
