@@ -74,7 +74,7 @@ export class MediaSession extends Emitter<MediaEvents> {
     this.pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle', iceServers: options.iceServers });
     // For signalling that has no socket; opened now, because adding it later would cost an m-line and an offer of its own.
     const channel = this.pc.createDataChannel('rust-sfu', { ordered: true });
-    channel.onopen = () => this.emit('path', undefined);
+    for (const type of ['open', 'close']) channel.addEventListener(type, () => this.emit('path', undefined));
     this.path = this.#pathOver(channel);
     this.#negotiator = new Negotiator(this.pc as unknown as ConstructorParameters<typeof Negotiator>[0], {
       tracks: () => this.#publishedTracks(),

@@ -52,7 +52,7 @@ export class Carriage {
   linked(path: Path): void {
     this.#path = path;
     this.#cancel();
-    this.#cancel = this.#options.clock.after(CHANNEL_MS, () => this.#options.failed('the data channel does not open'));
+    this.#cancel = this.#options.clock.after(CHANNEL_MS, () => this.#fail('the data channel does not open'));
     this.check();
   }
 
@@ -65,9 +65,11 @@ export class Carriage {
   /** Something changed on the path: goes over to the channel if that will do now. */
   check(): void {
     const path = this.#path;
+    // Firefox closes it for good when a restart of ICE did not get through, and says nothing else of that.
+    if (path && isClosed(path.channel) && this.#options.isOnLink()) return this.#fail('the data channel is closed');
     if (!path?.isConnected || !path.isSettled || path.channel.readyState !== 'open' || !this.#options.isOnLink()) return;
     this.#cancel();
-    if (++this.#moves > MOVES_MAX) return this.#options.failed('the data channel carries nothing');
+    if (++this.#moves > MOVES_MAX) return this.#fail('the data channel carries nothing');
     this.#options.move(() => new ChannelSocket(path.channel));
   }
 
@@ -75,4 +77,13 @@ export class Carriage {
     this.#path = null;
     this.#cancel();
   }
+
+  #fail(detail: string): void {
+    this.close();
+    this.#options.failed(detail);
+  }
+}
+
+function isClosed({ readyState }: Channel): boolean {
+  return readyState === 'closing' || readyState === 'closed';
 }

@@ -52,3 +52,26 @@ export class FakeClock implements Clock {
     this.#now = until;
   }
 }
+
+/** Repeatable chance. */
+export class Chance {
+  #state: number;
+
+  constructor(seed: number) {
+    this.#state = Math.imul(seed + 1, 2654435761) >>> 0;
+  }
+
+  /** 0 ≤ n < `most`. */
+  below(most: number): number {
+    // Of xorshift, whose lowest bits are as good as the others.
+    this.#state ^= this.#state << 13;
+    this.#state ^= this.#state >>> 17;
+    this.#state ^= this.#state << 5;
+    return (this.#state >>> 0) % most;
+  }
+
+  /** Once in `n` times. */
+  is(n: number): boolean {
+    return this.below(n) === 0;
+  }
+}

@@ -35,7 +35,8 @@ export class FakeHomeserver implements Homeserver {
   readonly asked: Asked[] = [];
   readonly learned: string[] = [];
   readonly sent: { type: string; to: string[]; content: Json }[] = [];
-  answer: (asked: Asked) => Json | HomeserverError = () => ({});
+  answer: (asked: Asked) => Json | HomeserverError | Promise<never> = () => ({});
+  readonly #listeners = new Set<(message: ToDevice) => void>();
 
   request(method: 'GET' | 'POST' | 'PUT', path: string, body?: Json, query?: Readonly<Record<string, string>>): Promise<Json> {
     const asked = { method, path, body, query };
@@ -54,8 +55,14 @@ export class FakeHomeserver implements Homeserver {
     return Promise.resolve();
   }
 
-  onToDevice(_listener: (message: ToDevice) => void): () => void {
-    return () => undefined;
+  onToDevice(listener: (message: ToDevice) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** A message comes. */
+  deliver(message: ToDevice): void {
+    for (const listener of this.#listeners) listener(message);
   }
 }
 

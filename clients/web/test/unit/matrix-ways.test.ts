@@ -3,12 +3,18 @@ import { test } from 'node:test';
 import { CallError } from '../../src/errors.ts';
 import { getAccess } from '../../src/matrix/access.ts';
 import { discover } from '../../src/matrix/discovery.ts';
+import { ANSWER_MS, enter } from '../../src/matrix/enter.ts';
+import type { HomeserverError } from '../../src/matrix/homeserver.ts';
+import type { Json } from '../../src/matrix/json.ts';
 import { parseMatrixRoute } from '../../src/matrix/login.ts';
 import { readMesh, readTracks, meshContent, MESH_TYPE, weOffer } from '../../src/matrix/mesh-message.ts';
+import { byDevice } from '../../src/matrix/post.ts';
 import { parseTransport, type RustSfu } from '../../src/matrix/transport.ts';
-import { distinctFoci, reach, SHRINK_AFTER_MS, topology } from '../../src/matrix/ways.ts';
-import { FakeHomeserver, member, refusal } from './matrix-helpers.ts';
+import { distinctFoci, nameOf, reach, SHRINK_AFTER_MS, topology } from '../../src/matrix/ways.ts';
+import { FakeClock } from './helpers.ts';
+import { FakeHomeserver, member, refusal, settle } from './matrix-helpers.ts';
 
+const BY_DEVICE = { type: 'rust_sfu', matrix: { user_id: '@f:x', device_id: 'F' } };
 const MESH = [{ type: 'rust_sfu', url: 'wss://a', sfu_id: 'a' }, { type: 'full_mesh' }];
 
 test('two who can connect directly do, three do not, and two who are left wait', () => {
@@ -30,13 +36,13 @@ test('who is reached how', () => {
   const everybody = [a, livekit, remote];
   const way = (one: typeof a): string => {
     const found = reach(one, everybody, false);
-    return found.by === 'focus' ? (found.focus.url ?? '') : found.by === 'nothing' ? found.why : found.by;
+    return found.by === 'focus' ? (found.focus.url ?? found.focus.matrix?.device ?? '') : found.by === 'nothing' ? found.why : found.by;
   };
   assert.equal(way(a), 'wss://a');
   assert.equal(way(remote), 'wss://r');
   assert.match(way(livekit), /LiveKit/);
   assert.match(way(member('@n:x', {}, [])), /no server/);
-  assert.match(way(member('@d:x', {}, [{ type: 'rust_sfu', matrix: { user_id: '@f:x', device_id: 'F' } }])), /no address/);
+  assert.equal(way(member('@d:x', {}, [BY_DEVICE])), 'F', 'a focus without an address has a device');
   assert.match(way(member('@u:x', {}, [{ type: 'x.pigeon' }])), /x\.pigeon/);
   assert.match(way(member('@s:x', { selection: 'by_lot' })), /chooses/);
   assert.equal(way(member('@o:x', { selection: 'oldest_membership' }, [{ type: 'rust_sfu', url: 'wss://o' }])), 'wss://a');
@@ -50,6 +56,8 @@ test('one connection for each focus, whatever it is called', () => {
   };
   const foci = distinctFoci([focus({ url: 'wss://a', sfu_id: '1' }), focus({ url: 'wss://other-name', sfu_id: '1' }), focus({ url: 'wss://b' }), focus({ url: 'wss://b', sfu_id: '2' }), focus({ url: 'wss://b', sfu_id: '3' })]);
   assert.deepEqual(foci.map(({ sfuId, url }) => sfuId ?? url), ['1', 'wss://b']);
+  const names = [BY_DEVICE, { ...BY_DEVICE, matrix: { user_id: '@f:x', device_id: 'G' } }, { url: 'wss://b' }].map((json) => nameOf(focus(json)));
+  assert.equal(new Set(names).size, names.length, names.join());
 });
 
 const FOCUS = parseTransport({ type: 'rust_sfu', url: 'wss://sfu/rtc/v1', service_url: 'https://sfu', sfu_id: 'key' }) as RustSfu;
@@ -95,6 +103,51 @@ test('a token for another focus is refused', async () => {
   const homeserver = new FakeHomeserver();
   homeserver.answer = () => ({ token: 't', url: 'wss://evil', sfu_id: 'other' });
   await assert.rejects(getAccess({ homeserver, room: '!r:x', slot: 's#1', memberId: 'one', focus: FOCUS }), (error: CallError) => error.code === 'token-refused');
+});
+
+/** How `enter` gets in. `getToken`: what the homeserver says to that. */
+async function entered(json: object, getToken: () => Json | HomeserverError | Promise<never>): Promise<{ way: string; asked: number; clock: FakeClock }> {
+  const homeserver = new FakeHomeserver();
+  homeserver.answer = ({ path }) => (path.includes('openid') ? { access_token: 'o' } : getToken());
+  const clock = new FakeClock();
+  const focus = parseTransport({ type: 'rust_sfu', ...json }) as RustSfu;
+  const unreachable = (): Promise<never> => Promise.reject(new Error('connection refused'));
+  const found = enter({ homeserver, room: '!r:x', slot: 's#1', memberId: 'one', focus, clock, post: unreachable });
+  await settle();
+  clock.advance(ANSWER_MS);
+  const way = await found.then((access) => ('token' in access ? `${access.url}${access.otherwise ? ' or device' : ''}` : 'device'), (error: CallError) => error.code);
+  return { way, asked: homeserver.asked.length, clock };
+}
+
+test('the way in: an address first, a device where there is none or where nothing answers; who is refused is refused', async () => {
+  const token = (): Json => ({ token: 't', url: 'wss://v' });
+  const both = { ...BY_DEVICE, url: 'wss://sfu/rtc/v1', service_url: 'https://sfu' };
+  const { matrix: _matrix, ...address } = both;
+  assert.deepEqual(await entered(BY_DEVICE, token).then(({ way, asked }) => [way, asked]), ['device', 0], 'nobody is asked for a token');
+  assert.equal((await entered(both, token)).way, 'wss://v or device');
+  assert.equal((await entered(address, token)).way, 'wss://v');
+  for (const nothing of [() => refusal(500, 'M_UNKNOWN'), () => refusal(404, 'M_UNRECOGNIZED'), () => new Promise<never>(() => undefined)]) {
+    assert.equal((await entered(both, nothing)).way, 'device');
+  }
+  assert.equal((await entered(address, () => refusal(500, 'M_UNKNOWN'))).way, 'unreachable');
+  for (const json of [both, address]) assert.equal((await entered(json, () => refusal(403, 'M_FORBIDDEN'))).way, 'token-refused');
+});
+
+test('a link to a device: its keys are asked for first, and nobody else is heard', async () => {
+  const homeserver = new FakeHomeserver();
+  const clock = new FakeClock();
+  const claims = { room_id: '!r:x', slot_id: 's#1', member_id: 'one' };
+  const socket = byDevice({ homeserver, focus: { user: '@f:x', device: 'F' }, claims, clock, newSession: () => 'c1' }).openLink();
+  const heard: unknown[] = [];
+  socket.onmessage = ({ data }) => heard.push(data);
+  socket.send('{"t":"hello","id":1,"b":{"v":1}}');
+  await settle();
+  assert.deepEqual([homeserver.learned, homeserver.sent], [['@f:x'], [{ type: 'org.rust_sfu.signal', to: ['@f:x F'], content: { ...claims, session: 'c1', seq: 1, m: { t: 'hello', id: 1, b: { v: 1 } } } }]]);
+  const good = { type: 'org.rust_sfu.signal', sender: '@f:x', device: 'F', content: { ...claims, session: 'f', dest_session: 'c1', seq: 1, ack: 1, m: { t: 'pong' } } };
+  for (const other of [{ ...good, sender: '@m:x' }, { ...good, device: 'G' }, { ...good, type: 'x' }, { ...good, content: { ...good.content, session: '' } }]) homeserver.deliver(other);
+  assert.deepEqual(heard, []);
+  homeserver.deliver(good);
+  assert.deepEqual(heard, ['{"t":"pong"}']);
 });
 
 test('mesh messages: what goes out comes in, and nothing else does', () => {

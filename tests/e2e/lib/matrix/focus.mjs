@@ -25,7 +25,7 @@ const toml = (sections) =>
 
 /**
  * Prepares it for `homeservers`: `{ serverName, url }`. `registered` tells what each of them has to know. `device`: the account
- * on the first of them with which it takes signalling by to-device messages; it is then announced without any address.
+ * on the first of them with which it takes signalling by to-device messages; the first announces it without any address then.
  * `env`: single options.
  */
 export async function prepareFocus({ folder, port, metricsPort, homeservers, device = null, env = {} }) {
@@ -52,8 +52,8 @@ export async function prepareFocus({ folder, port, metricsPort, homeservers, dev
     await writeFile(passwordFile, `${device.password}\n`, { mode: 0o600 });
     address = { user_id: `@${device.localpart}:${homeservers[0].serverName}`, device_id: device.deviceId };
     access.push(['[matrix.device]', { ...address, password_file: passwordFile }]);
-    for (const each of registered) {
-      each.transports = each.transports.map(({ url: _url, service_url: _service, ...rest }) => ({ ...rest, matrix: address }));
+    for (const [index, each] of registered.entries()) {
+      each.transports = each.transports.map(({ url, service_url, ...rest }) => ({ ...(index === 0 ? {} : { url, service_url }), ...rest, matrix: address }));
     }
   }
   await writeFile(file, toml([...basis, ...access, ...registered.map(section)]));

@@ -16,8 +16,8 @@ import { makeCertificate, startSynapse, synapseAt } from './synapse.mjs';
 const DEVICE = { localpart: 'focus', deviceId: 'FOCUS', password: randomBytes(24).toString('base64url') };
 
 /**
- * Starts all of it. `focusEnv`: single options of the focus. `toDevice`: what homeservers announce of the focus is its Matrix
- * device, and no address. `onStep`: is told what is being done. If a part does not start,
+ * Starts all of it. `focusEnv`: single options of the focus. `toDevice`: homeservers announce the focus's Matrix device, the
+ * first of them without any address. `onStep`: is told what is being done. If a part does not start,
  * the others are ended before this throws.
  */
 export async function startRig({ focusEnv = {}, toDevice = false, onStep = () => {} } = {}) {
