@@ -162,6 +162,10 @@ pub struct MatrixArgs {
     /// File with users that there are, on each line a homeserver's URL, a user name and a password
     #[arg(long, value_name = "FILE", requires = "homeserver", conflicts_with = "registration_secret_file")]
     pub accounts: Option<PathBuf>,
+    /// Somebody else who is invited to each room and may take part with another client; several can be named. Stderr says
+    /// which room it is
+    #[arg(long, value_name = "USER", requires = "homeserver")]
+    pub guest: Vec<String>,
     /// The focus looks after the members' scheduled leaves
     #[arg(long, requires = "homeserver")]
     pub delegate_leave: bool,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use matrix_sdk::reqwest;
-use matrix_sdk::ruma::{OwnedRoomId, UserId};
+use matrix_sdk::ruma::{OwnedRoomId, OwnedUserId, UserId};
 use matrixrtc::MemberFormat;
 use matrixrtc::transport::RustSfu;
 
@@ -23,6 +23,8 @@ pub struct Setup {
     run: u32,
     /// What members' events shall be.
     format: MemberFormat,
+    /// Invited to every room.
+    guests: Vec<OwnedUserId>,
     /// If the homeservers announce none.
     configured: Option<RustSfu>,
     pub weather: Option<Arc<Weather>>,
@@ -54,7 +56,9 @@ impl Setup {
             MemberEvents::State => MemberFormat::State,
             MemberEvents::Sticky => MemberFormat::Sticky,
         };
-        Ok(Self { homeservers, http, run: rand::random(), format, configured, weather, through })
+        let guests = args.guest.iter().map(|user| user.parse().context("--guest: no Matrix user id"));
+        let guests = guests.collect::<Result<Vec<_>>>()?;
+        Ok(Self { homeservers, http, run: rand::random(), format, guests, configured, weather, through })
     }
 
     /// The account of that number; homeservers take turns.
@@ -72,8 +76,12 @@ impl Setup {
     /// An encrypted room with all of them in it; the first one is its creator.
     pub async fn room(&self, members: &[&Account]) -> Result<OwnedRoomId> {
         let (owner, others) = members.split_first().context("a room of nobody")?;
-        let users: Vec<&UserId> = others.iter().map(|account| &*account.user).collect();
+        let guests = self.guests.iter().map(|guest| &**guest);
+        let users: Vec<&UserId> = others.iter().map(|account| &*account.user).chain(guests).collect();
         let room = room::create(owner, &users).await?;
+        if !self.guests.is_empty() {
+            eprintln!("guests are invited to {room}");
+        }
         for account in others {
             room::join(account, &room, &[owner.user.server_name().as_str()]).await?;
         }

@@ -91,6 +91,10 @@ export class Call extends Emitter<CallEvents> implements CallView {
   #carriage: Carriage | null = null;
   /** If no socket is to be had. */
   #otherwise: ByDevice | null = null;
+  /** What we are by, if not by a socket. */
+  #device: ByDevice | null = null;
+  /** By this we were in the call last. An address that did not answer then would cost seconds again. */
+  #proven: ByDevice | null = null;
   #media: MediaSession | null = null;
   /** The peer connection holds a data channel and nothing else yet. */
   #isBare = false;
@@ -225,6 +229,7 @@ export class Call extends Emitter<CallEvents> implements CallView {
 
   async #connect(movedTo?: string): Promise<void> {
     let access: Access | ByDevice;
+    if (this.#proven) return this.#enter(this.#proven);
     try {
       access = await this.#options.token();
     } catch (error) {
@@ -237,7 +242,8 @@ export class Call extends Emitter<CallEvents> implements CallView {
 
   #enter(access: Access | ByDevice, movedTo?: string): void {
     this.#carriage?.close();
-    const carriage = 'openLink' in access ? this.#newCarriage(access) : null;
+    this.#device = 'openLink' in access ? access : null;
+    const carriage = this.#device && this.#newCarriage(this.#device);
     this.#carriage = carriage;
     this.#otherwise = ('url' in access && access.otherwise) || null;
     const url = 'url' in access ? socketUrl(movedTo ?? access.url, location.href) : '';
@@ -273,6 +279,7 @@ export class Call extends Emitter<CallEvents> implements CallView {
     if (!welcome.resumed) this.#startMedia();
     if (this.#signalling?.isNarrow) return this.#linked(welcome);
     this.#carriage?.moved();
+    this.#proven = this.#device;
     this.#rejoinBackoff = null;
     const isNew = this.#isBare;
     if (isNew) this.#fillMedia(welcome);
@@ -381,6 +388,7 @@ export class Call extends Emitter<CallEvents> implements CallView {
   }
 
   #sessionEnded(reason: EndReason, detail: string): void {
+    if (reason === 'unreachable') this.#proven = null;
     if (reason === 'unreachable' && this.#otherwise) return this.#enter(this.#otherwise);
     // Without a token, this is where we are told.
     if (reason === 'removed' && this.#joining) return this.#end(new CallError('token-refused', detail));

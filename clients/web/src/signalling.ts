@@ -116,7 +116,7 @@ export class Signalling extends Emitter<SignallingEvents> {
 
   /** What the socket went over is gone, which it may notice late or never. */
   interrupt(why: string): void {
-    if (this.#phase === 'up' && this.#socket) this.#giveUp(this.#socket, why);
+    if ((this.#phase === 'up' || this.#isMoving) && this.#socket) this.#giveUp(this.#socket, why);
   }
 
   /** There is no way for this session to go on. */

@@ -42,7 +42,15 @@ function closeHttp(t) {
   return () => Number(/packets (\d+)/.exec(String(nft('list', 'table', 'ip', 'todevice')))[1]);
 }
 
-/** Runs it. `report` resolves to its last line, which is JSON; `says` when it says something. */
+/** With `true` no packet of media gets to anybody. */
+function cutMedia(t) {
+  nft('add', 'table', 'ip', 'media');
+  t.after(() => nft('delete', 'table', 'ip', 'media'));
+  nft('add', 'chain', 'ip', 'media', 'in', '{ type filter hook input priority 0; }');
+  return (isCut) => (isCut ? nft('add', 'rule', 'ip', 'media', 'in', 'meta', 'l4proto', 'udp', 'drop') : nft('flush', 'chain', 'ip', 'media', 'in'));
+}
+
+/** Runs it. `report` resolves to its last line, which is JSON; `says` to the match when it says something. */
 function bench(...args) {
   const homeservers = rig.homeservers.flatMap(({ origin, registrationSecret }, index) => {
     const file = join(rig.folder, `registration-secret-${index}`);
@@ -55,7 +63,10 @@ function bench(...args) {
   child.stderr.on('data', (chunk) => (words += chunk));
   const ended = new Promise((resolve) => child.once('close', resolve));
   return {
-    says: (what) => until(`"${what}"`, () => words.includes(what), { deadlineMs: 30_000, describe: () => words }),
+    async says(what) {
+      await until(`"${what}"`, () => words.match(what) !== null, { deadlineMs: 30_000, describe: () => words });
+      return words.match(what);
+    },
     report: ended.then((code) => {
       assert.equal(code, 0, `${words}\n${output}\n${rig.focus.log.slice(-20).join('\n')}`);
       return JSON.parse(output.trim().split('\n').at(-1));
@@ -80,21 +91,42 @@ test('members of two homeservers call over a focus without any HTTP', { skip, ti
   assert.ok((await events('received')) >= 3 * 2 && (await events('sent')) >= 3 * 2);
 });
 
-test('people at the page call over it, in Chromium and Firefox', { skip: need('chromium', 'firefox', 'synapse', 'openssl', 'nft'), timeout: TIMEOUT_MS }, async (t) => {
-  const tried = closeHttp(t);
-  const before = (await rig.focus.metrics()).sum('sfu_websockets_opened_total');
+/** The page comes from somewhere else: nothing leads to the focus. */
+async function pages(t) {
   const [site, chrome, fox] = await Promise.all([serveSite(), launchChromium(), launchFirefox()]);
   t.after(() => Promise.all([site.close(), chrome.close(), fox.close()]));
-  const users = await Promise.all(['ann', 'ben'].map((name, homeserver) => rig.user(name, homeserver)));
-  const room = await rig.room(users);
-  const people = await Promise.all([chrome, fox].map((browser, at) => joinCall(browser, rig, users[at], room, { site: site.origin })));
+  return { chrome, fox, come: (browser, user, room) => joinCall(browser, rig, user, room, { site: site.origin }) };
+}
+
+const way = (person) => person.evaluate(() => window.sfuMatrixCall?.signalling ?? null);
+
+test('people at the page call over it, alone and with headless members', { skip: skip || need('chromium', 'firefox'), timeout: TIMEOUT_MS }, async (t) => {
+  const tried = closeHttp(t);
+  const cut = cutMedia(t);
+  const { chrome, fox, come } = await pages(t);
+  const [ann, ben, cid] = await Promise.all(['ann', 'ben', 'cid'].map((name, at) => rig.user(name, at % 2)));
+  const room = await rig.room([ann, ben]);
+  // The first homeserver knows the focus's device only; the second one its address, too, at which nothing answers.
+  const people = await Promise.all([come(chrome, ann, room), come(fox, ben, room)]);
   await allSeeAll(people);
-  for (const person of people) {
-    await person.click('#toggle-stats');
-    await until(`${person.name} can read how`, async () => /Matrix messages, now beside the media/.test(await person.text('#signalling')));
-  }
-  assert.equal(tried(), 0, 'nobody tried');
-  assert.equal((await rig.focus.metrics()).sum('sfu_websockets_opened_total'), before);
+  assert.ok(tried() > 0, 'ben tried');
+  await people[0].click('#toggle-stats');
+  await until('ann can read which way it goes', async () => /Matrix messages, now beside the media/.test(await people[0].text('#signalling')));
+
+  // No packet of media gets through for a while: what restarts ICE goes by to-device messages.
+  cut(true);
+  await Promise.all(people.map((person) => until(`${person.name} is back at the homeserver`, async () => (await way(person)) === 'to-device', { deadlineMs: 30_000 })));
+  cut(false);
+  await Promise.all(people.map((person) => until(`${person.name} has the channel again`, async () => (await way(person)) === 'channel', { deadlineMs: 30_000 })));
+  await allSeeAll(people);
+
+  const call = bench('run', '--participants', '2', '--duration', '12s', '--join-rate', '2', '--guest', cid.id);
+  const [, theirRoom] = await call.says(/guests are invited to (\S+)/);
+  const guest = await come(chrome, cid, theirRoom);
+  await until('cid opens what two headless members send', async () => (await guest.media()).filter(({ encryption }) => encryption === 'ok').length === 4, { describe: () => guest.media() });
+  await guest.close();
+  assertCall(await call.report, 2);
+  assert.equal((await rig.focus.metrics()).sum('sfu_websockets_opened_total'), 0);
 });
 
 test('homeservers may lose, delay and repeat', { skip, timeout: TIMEOUT_MS }, async (t) => {

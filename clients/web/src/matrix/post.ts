@@ -26,23 +26,28 @@ class DevicePost implements Post {
   readonly #homeserver: Homeserver;
   readonly #focus: Target;
   /** One after the other: a receiver keeps keys of skipped messages only so far. */
-  #sending: Promise<unknown>;
+  #sending: Promise<void> = Promise.resolve();
+  #isLearned = false;
 
   constructor(homeserver: Homeserver, focus: Target) {
     this.#homeserver = homeserver;
     this.#focus = focus;
-    this.#sending = homeserver.learnDevices(focus.user);
   }
 
   send(type: string, content: Content): void {
-    // What does not arrive is sent again.
-    this.#sending = this.#sending.catch(() => undefined).then(() => this.#homeserver.sendToDevice(type, [this.#focus], { ...content }));
-    this.#sending.catch(() => undefined);
+    // What does not get out is sent again, like what does not arrive.
+    this.#sending = this.#sending.then(() => this.#deliver(type, content)).catch(() => undefined);
   }
 
   onMessage(listener: (type: string, content: unknown) => void): () => void {
     const { user, device } = this.#focus;
     return this.#homeserver.onToDevice((message) => (message.sender === user && message.device === device ? listener(message.type, message.content) : undefined));
+  }
+
+  async #deliver(type: string, content: Content): Promise<void> {
+    if (!this.#isLearned) await this.#homeserver.learnDevices(this.#focus.user);
+    const missed = await this.#homeserver.sendToDevice(type, [this.#focus], { ...content });
+    this.#isLearned = missed.length === 0;
   }
 }
 

@@ -23,6 +23,8 @@ const TIMELINE = 30;
 export class Sdk implements Homeserver, Verifier {
   readonly client: MatrixClient;
   readonly #listeners = new Set<(message: ToDevice) => void>();
+  /** Users who share no room with us, whose devices were asked for nevertheless. One for each focus. */
+  readonly #learned = new Set<string>();
 
   private constructor(client: MatrixClient) {
     this.client = client;
@@ -82,7 +84,8 @@ export class Sdk implements Homeserver, Verifier {
   async sendToDevice(type: string, targets: readonly Target[], content: Json): Promise<readonly Target[]> {
     const crypto = this.client.getCrypto();
     if (targets.length === 0 || !crypto) return targets;
-    await crypto.getUserDeviceInfo([...new Set(targets.map(({ user }) => user))], true);
+    const users = new Set(targets.map(({ user }) => user).filter((user) => !this.#learned.has(user)));
+    if (users.size > 0) await crypto.getUserDeviceInfo([...users], true);
     const encrypt = (some: readonly Target[]): Promise<ToDeviceBatch | null> => {
       const devices = some.map(({ user, device }) => ({ userId: user, deviceId: device }));
       return crypto.encryptToDeviceMessages(type, devices, content as Record<string, unknown>).catch(() => null);
@@ -103,7 +106,9 @@ export class Sdk implements Homeserver, Verifier {
 
   async learnDevices(user: string): Promise<void> {
     const crypto = this.client.getCrypto();
-    if (crypto) await learnDevices(crypto, user);
+    if (!crypto) return;
+    await learnDevices(crypto, user);
+    this.#learned.add(user);
   }
 
   /** Joins the room if we are not in it. */

@@ -34,6 +34,8 @@ export class FakeHomeserver implements Homeserver {
   readonly serverName = 'example.org';
   readonly asked: Asked[] = [];
   readonly learned: string[] = [];
+  /** Whom nothing can be encrypted for. */
+  missed: readonly Target[] = [];
   readonly sent: { type: string; to: string[]; content: Json }[] = [];
   answer: (asked: Asked) => Json | HomeserverError | Promise<never> = () => ({});
   readonly #listeners = new Set<(message: ToDevice) => void>();
@@ -47,7 +49,7 @@ export class FakeHomeserver implements Homeserver {
 
   sendToDevice(type: string, targets: readonly Target[], content: Json): Promise<readonly Target[]> {
     this.sent.push({ type, to: targets.map(({ user, device }) => `${user} ${device}`), content });
-    return Promise.resolve([]);
+    return Promise.resolve(this.missed);
   }
 
   learnDevices(user: string): Promise<void> {

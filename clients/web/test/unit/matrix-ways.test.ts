@@ -143,6 +143,14 @@ test('a link to a device: its keys are asked for first, and nobody else is heard
   socket.send('{"t":"hello","id":1,"b":{"v":1}}');
   await settle();
   assert.deepEqual([homeserver.learned, homeserver.sent], [['@f:x'], [{ type: 'org.rust_sfu.signal', to: ['@f:x F'], content: { ...claims, session: 'c1', seq: 1, m: { t: 'hello', id: 1, b: { v: 1 } } } }]]);
+  // What found no Olm session is sent again, after another look at the keys.
+  homeserver.missed = [{ user: '@f:x', device: 'F' }];
+  socket.send('{"t":"ping","b":{"n":1}}');
+  await settle();
+  homeserver.missed = [];
+  clock.advance(1_000);
+  await settle();
+  assert.deepEqual([homeserver.learned.length, homeserver.sent.length], [2, 4]);
   const good = { type: 'org.rust_sfu.signal', sender: '@f:x', device: 'F', content: { ...claims, session: 'f', dest_session: 'c1', seq: 1, ack: 1, m: { t: 'pong' } } };
   for (const other of [{ ...good, sender: '@m:x' }, { ...good, device: 'G' }, { ...good, type: 'x' }, { ...good, content: { ...good.content, session: '' } }]) homeserver.deliver(other);
   assert.deepEqual(heard, []);

@@ -244,6 +244,18 @@ test('the path is lost: another link, then the same channel again; what is old o
   assert.deepEqual([links.length, focus.joins.length], [2, 1]);
 });
 
+test('the path is lost while the session changes over: no waiting for a welcome', async () => {
+  const all = world();
+  all.focus.answersChannel = false;
+  await all.run(1000);
+  connect(all);
+  await all.run(500);
+  all.path.isConnected = false;
+  all.signalling.interrupt('the path is lost');
+  await all.run(1000);
+  assert.deepEqual(all.log.slice(2), ['interrupted', 'resumed over link', 'answer']);
+});
+
 test('the focus closes the connection on a channel that is well: back by a link at once', async () => {
   const all = await inCall();
   all.channel.come(closeFrame(CLOSE.timeout));

@@ -58,7 +58,7 @@ export class People {
     const avatar = create('div', { class: 'avatar', 'aria-hidden': 'true' }, initials(name));
     avatar.style.setProperty('--hue', String(hue(name)));
     const reach = isOwn ? null : this.#call.reachOf(keyOf(member));
-    const second = reach?.by === 'nothing' ? create('small', { class: 'bad' }, reach.why) : create('small', {}, `${member.user}${wayWord(reach)}`);
+    const second = reach?.by === 'nothing' ? create('small', { class: 'bad' }, reach.why) : create('small', { title: `${member.user}${wayWord(reach)}` }, `${member.user}${wayWord(reach)}`);
     const marks = create('span', { class: 'marks' });
     if (this.#session.reactions.hand(member) !== null) marks.append(mark('hand', 'Hand raised'));
     if (reach?.by === 'nothing') marks.append(mark('unreachable', 'Cannot be reached from here'));

@@ -17,7 +17,7 @@ export const TRUST: Record<Trust, { readonly icon: string; readonly text: string
 export function wayWord(reach: Reach | null): string {
   if (reach?.by === 'mesh') return ', directly';
   // Who has an address may still be reached without it; here it is about what the member event says.
-  return reach?.by === 'focus' && reach.focus.url === null ? ', by a server that only Matrix messages reach' : '';
+  return reach?.by === 'focus' && reach.focus.url === null ? ', over Matrix messages' : '';
 }
 
 /** What a shield does when it is pressed. */
