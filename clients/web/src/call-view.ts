@@ -1,8 +1,9 @@
 // What a page needs of a call. `Call` is one, over one focus; a call in a Matrix room may go over several ways at once.
 
-import type { CallEvents, CallState, SignallingWay } from './call.ts';
+import type { CallEvents, CallState } from './call.ts';
 import type { Counters } from './e2ee/link.ts';
 import type { Listener } from './emitter.ts';
+import type { SignallingWay } from './line.ts';
 import type { Publication } from './media.ts';
 import type { RemoteParticipant } from './roster.ts';
 import type { Reading } from './stats.ts';

@@ -11,15 +11,15 @@ import type { EncryptionState } from './e2ee/messages.ts';
 import { Emitter } from './emitter.ts';
 import type { VideoCodec } from './encodings.ts';
 import { CallError, type CallErrorCode } from './errors.ts';
+import { Line, type SignallingWay } from './line.ts';
 import { MediaSession, type Publication } from './media.ts';
 import { Publications } from './publications.ts';
 import { Roster, type Change, type RemoteParticipant } from './roster.ts';
 import { Rotation } from './rotation.ts';
-import { Signalling, webSocket, type EndReason } from './signalling.ts';
+import type { EndReason } from './signalling.ts';
 import { read, type Reading } from './stats.ts';
 import type { Wish } from './subscriptions.ts';
-import { socketUrl, type Access, type ByDevice } from './token.ts';
-import { Carriage } from './todevice/carriage.ts';
+import type { Access, ByDevice } from './token.ts';
 import type { ClientBody, Delegation, LeaveReason, Pause, ServerBody, ServerMessage, Source, Track } from './wire.ts';
 
 export interface CallOptions {
@@ -41,9 +41,6 @@ export interface CallOptions {
   /** For the statistics of the focus. */
   readonly client?: string;
 }
-
-/** How we and the focus talk now: over a WebSocket; by to-device messages; or, after those, over the media connection itself. */
-export type SignallingWay = 'socket' | 'to-device' | 'channel';
 
 export type CallState = 'idle' | 'joining' | 'joined' | 'reconnecting' | 'ended';
 
@@ -72,8 +69,6 @@ export interface CallEvents {
 
 const REJOIN_MS = 5 * 60_000;
 const DEFAULT_KEY_USE_DELAY_MS = 1000;
-/** For an address, where there is another way. */
-const TRY_MS = 6_000;
 
 export class Call extends Emitter<CallEvents> implements CallView {
   readonly #options: CallOptions;
@@ -86,13 +81,7 @@ export class Call extends Emitter<CallEvents> implements CallView {
   readonly #encryptionStates = new Map<string, EncryptionState>();
   #state: CallState = 'idle';
   #participant: string | null = null;
-  #signalling: Signalling | null = null;
-  /** There is no socket: it says what messages go over. */
-  #carriage: Carriage | null = null;
-  /** If no socket is to be had. */
-  #otherwise: ByDevice | null = null;
-  /** What we are by, if not by a socket. */
-  #device: ByDevice | null = null;
+  #line: Line | null = null;
   /** By this we were in the call last. An address that did not answer then would cost seconds again. */
   #proven: ByDevice | null = null;
   #media: MediaSession | null = null;
@@ -137,9 +126,7 @@ export class Call extends Emitter<CallEvents> implements CallView {
   }
 
   get signalling(): SignallingWay | null {
-    if (!this.#signalling?.up) return null;
-    if (!this.#carriage) return 'socket';
-    return this.#signalling.isNarrow ? 'to-device' : 'channel';
+    return this.#line?.way ?? null;
   }
 
   /** Resolves when the focus has let us in. */
@@ -215,7 +202,7 @@ export class Call extends Emitter<CallEvents> implements CallView {
 
   /** Asks the focus to look after a delayed leave event (MSC4140). Answered by `delegated`, or by nothing. */
   delegateLeave(event: ClientBody<'delegate_leave'>): void {
-    this.#signalling?.send('delegate_leave', event);
+    this.#line?.signalling.send('delegate_leave', event);
   }
 
   // --- statistics
@@ -241,45 +228,30 @@ export class Call extends Emitter<CallEvents> implements CallView {
   }
 
   #enter(access: Access | ByDevice, movedTo?: string): void {
-    this.#carriage?.close();
-    this.#device = 'openLink' in access ? access : null;
-    const carriage = this.#device && this.#newCarriage(this.#device);
-    this.#carriage = carriage;
-    this.#otherwise = ('url' in access && access.otherwise) || null;
-    const url = 'url' in access ? socketUrl(movedTo ?? access.url, location.href) : '';
-    const signalling = new Signalling({
-      connect: () => carriage?.connect() ?? webSocket(url),
-      token: 'token' in access ? access.token : null,
+    const line = new Line({
+      access,
+      movedTo,
       client: this.#options.client ?? 'sfu-web/0.1',
       clock: this.#clock,
-      ...(this.#otherwise ? { joinMs: TRY_MS } : {}),
+      failed: (detail) => (this.#joining ? this.#end(new CallError('unreachable', detail)) : line.signalling.lose(detail)),
     });
-    this.#signalling = signalling;
+    this.#line = line;
+    const { signalling } = line;
     signalling.on('welcome', (welcome) => this.#welcomed(welcome));
     signalling.on('message', (message) => this.#handle(message));
     signalling.on('interrupted', () => this.#refreshState());
     signalling.on('ended', ({ reason, detail }) => {
-      if (signalling === this.#signalling) this.#sessionEnded(reason, detail);
+      if (line === this.#line) this.#sessionEnded(reason, detail, line);
     });
     signalling.start();
-  }
-
-  #newCarriage({ openLink }: ByDevice): Carriage {
-    return new Carriage({
-      clock: this.#clock,
-      openLink,
-      move: (open) => this.#signalling?.moveTo(open),
-      isOnLink: () => this.#signalling?.up === true && this.#signalling.isNarrow,
-      failed: (detail) => (this.#joining ? this.#end(new CallError('unreachable', detail)) : this.#signalling?.lose(detail)),
-    });
   }
 
   #welcomed(welcome: ServerBody<'welcome'>): void {
     this.#participant = welcome.participant;
     if (!welcome.resumed) this.#startMedia();
-    if (this.#signalling?.isNarrow) return this.#linked(welcome);
-    this.#carriage?.moved();
-    this.#proven = this.#device;
+    if (!this.#line?.isWide) return this.#linked(welcome);
+    this.#line.widened();
+    this.#proven = this.#line.device;
     this.#rejoinBackoff = null;
     const isNew = this.#isBare;
     if (isNew) this.#fillMedia(welcome);
@@ -303,7 +275,7 @@ export class Call extends Emitter<CallEvents> implements CallView {
     if (!media) return;
     if (resumed) media.resumed();
     else media.begin();
-    this.#carriage?.linked(media.path);
+    this.#line?.linked(media.path);
     this.#refreshState();
   }
 
@@ -317,7 +289,7 @@ export class Call extends Emitter<CallEvents> implements CallView {
     encryption?.on('counters', (counters) => (this.#counters = counters));
     this.#stopMembers = members?.on('key-in-use', () => this.#announce()) ?? null;
     const media = new MediaSession({
-      send: (t, b) => this.#signalling?.send(t, b) ?? null,
+      send: (t, b) => this.#line?.signalling.send(t, b) ?? null,
       encryption,
       keyIndex: () => this.#keyIndex(),
       codec: this.#options.codec ?? 'vp8',
@@ -328,8 +300,8 @@ export class Call extends Emitter<CallEvents> implements CallView {
     media.on('published', ({ source, muteChanged }) => (muteChanged ? this.#tellMuted(source) : undefined));
     media.on('failed', ({ error }) => this.emit('warning', { message: String(error) }));
     media.on('ice', () => this.#refreshState());
-    media.on('path', () => this.#carriage?.check());
-    media.on('path-lost', () => this.#leaveChannel('the path is lost'));
+    media.on('path', () => this.#line?.checkPath());
+    media.on('path-lost', () => this.#line?.leavePath('the path is lost'));
   }
 
   #fillMedia(welcome: ServerBody<'welcome'>): void {
@@ -354,7 +326,7 @@ export class Call extends Emitter<CallEvents> implements CallView {
       newKey: () => encryption.newKey(),
       announced: () => encryption.announced(),
       useKey: (index) => encryption.useKey(index),
-      announce: (keys, key_index) => this.#signalling?.send('announce', { keys, key_index }),
+      announce: (keys, key_index) => this.#line?.signalling.send('announce', { keys, key_index }),
     });
     encryption.on('key-in-use', ({ index }) => this.#rotation?.inUse(index));
     return encryption;
@@ -368,7 +340,7 @@ export class Call extends Emitter<CallEvents> implements CallView {
   /** Member keys go to the members; the focus hears only which one is in use. */
   #announce(): void {
     const { members } = this.#options;
-    if (members) this.#signalling?.send('announce', { keys: [], key_index: members.keyIndex });
+    if (members) this.#line?.signalling.send('announce', { keys: [], key_index: members.keyIndex });
     else this.#rotation?.announce();
   }
 
@@ -387,9 +359,9 @@ export class Call extends Emitter<CallEvents> implements CallView {
     this.#encryption = this.#shared = null;
   }
 
-  #sessionEnded(reason: EndReason, detail: string): void {
+  #sessionEnded(reason: EndReason, detail: string, { otherwise }: Line): void {
     if (reason === 'unreachable') this.#proven = null;
-    if (reason === 'unreachable' && this.#otherwise) return this.#enter(this.#otherwise);
+    if (reason === 'unreachable' && otherwise) return this.#enter(otherwise);
     // Without a token, this is where we are told.
     if (reason === 'removed' && this.#joining) return this.#end(new CallError('token-refused', detail));
     if (reason === 'session-lost') return this.#rejoin(detail);
@@ -431,8 +403,8 @@ export class Call extends Emitter<CallEvents> implements CallView {
     this.#cancelMove = this.#clock.after(after_ms, () => {
       this.#cancelMove = null;
       this.#setState('reconnecting');
-      const old = this.#signalling;
-      this.#signalling = null;
+      const old = this.#line;
+      this.#line = null;
       old?.leave('moved');
       void this.#connect(url);
     });
@@ -443,10 +415,9 @@ export class Call extends Emitter<CallEvents> implements CallView {
     this.#setState('ended');
     removeEventListener('online', this.#networkChanged);
     this.#cancelMove?.();
-    const signalling = this.#signalling;
-    this.#signalling = null;
-    signalling?.leave();
-    this.#carriage?.close();
+    const line = this.#line;
+    this.#line = null;
+    line?.leave();
     this.#stopMedia();
     this.#applyAll(this.#roster.replace([]));
     this.#joining?.reject(error);
@@ -454,19 +425,14 @@ export class Call extends Emitter<CallEvents> implements CallView {
     this.emit('ended', { error });
   }
 
-  /** What goes over the media connection cannot tell how that is to be mended. */
-  #leaveChannel(why: string): void {
-    if (this.#carriage && !this.#signalling?.isNarrow) this.#signalling?.interrupt(why);
-  }
-
   readonly #networkChanged = (): void => {
-    this.#leaveChannel('the network changed');
-    this.#signalling?.nudge();
+    this.#line?.leavePath('the network changed');
+    this.#line?.signalling.nudge();
     this.#media?.restartIce();
   };
 
   #refreshState(): void {
-    const isUp = this.#signalling?.up === true && !this.#signalling.isNarrow;
+    const isUp = this.#line?.isWide === true;
     if (this.#state === 'ended' || (this.#state === 'joining' && !isUp)) return;
     const ice = this.#media?.pc.iceConnectionState;
     const broken = !isUp || ice === 'disconnected' || ice === 'failed';
@@ -590,13 +556,13 @@ export class Call extends Emitter<CallEvents> implements CallView {
     const before = this.#encryptionStates.get(track);
     this.#encryptionStates.set(track, state);
     // The decoder was fed nothing for a while; it can only go on from a key frame.
-    if (state === 'ok' && before !== undefined && found.track.kind === 'video') this.#signalling?.send('keyframe', { track });
+    if (state === 'ok' && before !== undefined && found.track.kind === 'video') this.#line?.signalling.send('keyframe', { track });
     this.emit('encryption', { participant: found.participant.id, track, state });
   }
 
   #tellMuted(source: Source): void {
     const id = this.#media?.publishedId(source);
     const publication = this.#publications.get(source);
-    if (id && publication) this.#signalling?.send('mute', { track: id, muted: publication.muted });
+    if (id && publication) this.#line?.signalling.send('mute', { track: id, muted: publication.muted });
   }
 }

@@ -1,6 +1,7 @@
 // What `@rust-sfu/client` exports. Everything else is inside.
 
-export { Call, type CallEvents, type CallOptions, type CallState, type SignallingWay } from './call.ts';
+export { Call, type CallEvents, type CallOptions, type CallState } from './call.ts';
+export type { SignallingWay } from './line.ts';
 export { CallError, type CallErrorCode } from './errors.ts';
 export { devToken, socketUrl, type Access, type ByDevice } from './token.ts';
 export type { Narrow, Socket } from './socket.ts';

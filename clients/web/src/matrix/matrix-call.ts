@@ -1,7 +1,7 @@
 // A call in a Matrix room, as a page sees it: one call, whatever the ways it goes over. Memberships say who is there and
 // where, Olm brings the keys, connections bring the media.
 
-import type { CallEvents, CallState, SignallingWay } from '../call.ts';
+import type { CallEvents, CallState } from '../call.ts';
 import type { CallView } from '../call-view.ts';
 import type { Counters } from '../e2ee/link.ts';
 import { canEncrypt } from '../e2ee/link.ts';
@@ -9,6 +9,7 @@ import { MemberKeysClient } from '../e2ee/member-client.ts';
 import { Emitter } from '../emitter.ts';
 import type { VideoCodec } from '../encodings.ts';
 import { CallError } from '../errors.ts';
+import type { SignallingWay } from '../line.ts';
 import type { Publication } from '../media.ts';
 import { Publications } from '../publications.ts';
 import type { RemoteParticipant } from '../roster.ts';
