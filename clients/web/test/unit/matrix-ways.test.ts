@@ -129,6 +129,7 @@ test('the way in: an address first, a device where there is none or where nothin
   for (const nothing of [() => refusal(500, 'M_UNKNOWN'), () => refusal(404, 'M_UNRECOGNIZED'), () => new Promise<never>(() => undefined)]) {
     assert.equal((await entered(both, nothing)).way, 'device');
   }
+  assert.equal((await entered({ ...BY_DEVICE, url: 'wss://sfu/rtc/v1' }, () => refusal(404, 'M_UNRECOGNIZED'))).way, 'device', 'nobody gives tokens');
   assert.equal((await entered(address, () => refusal(500, 'M_UNKNOWN'))).way, 'unreachable');
   for (const json of [both, address]) assert.equal((await entered(json, () => refusal(403, 'M_FORBIDDEN'))).way, 'token-refused');
 });
