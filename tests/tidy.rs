@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 600;
 
 /// Folders that hold nothing of ours.
-const FOREIGN: [&str; 8] = [".git", "target", "node_modules", "dist", "corpus", "artifacts", ".venv", "coverage"];
+const FOREIGN: [&str; 9] =
+    [".git", "target", "node_modules", "dist", "build", "corpus", "artifacts", ".venv", "coverage"];
 
 fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
