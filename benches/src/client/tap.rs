@@ -7,7 +7,7 @@ use std::time::Instant;
 use str0m::crypto::dtls::{
     DtlsCert, DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, DtlsVersion, ProtocolVersion, SrtpProfile,
 };
-use str0m::crypto::{CryptoError, CryptoProvider, from_feature_flags};
+use str0m::crypto::{CryptoError, CryptoProvider};
 use str0m::{Rtc, RtcConfig};
 
 /// What DTLS exported (RFC 5764 §4.2): two master keys and two salts, the client's first.
@@ -30,15 +30,17 @@ thread_local! {
 /// Builds an `Rtc` whose keys can be had.
 pub fn build(config: RtcConfig, now: Instant) -> (Rtc, Slot) {
     static CRYPTO: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    let crypto = CRYPTO.get_or_init(|| Arc::new(CryptoProvider { dtls_provider: &Tap, ..from_feature_flags() }));
+    let crypto = CRYPTO
+        .get_or_init(|| Arc::new(CryptoProvider { dtls_provider: &Tap, ..(*sfu_core::default_crypto()).clone() }));
     let rtc = config.set_crypto_provider(Arc::clone(crypto)).build(now);
     let slot = LATEST.take().unwrap_or_default();
     (rtc, slot)
 }
 
 fn real() -> &'static dyn DtlsProvider {
-    static REAL: OnceLock<CryptoProvider> = OnceLock::new();
-    REAL.get_or_init(from_feature_flags).dtls_provider
+    // One configuration for all clients, as the server has it: the load's core must not be the one that is full.
+    static REAL: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    REAL.get_or_init(sfu_core::default_crypto).dtls_provider
 }
 
 #[derive(Debug)]

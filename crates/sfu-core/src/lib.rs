@@ -26,6 +26,7 @@ pub mod stats;
 pub mod timers;
 
 mod conference;
+mod dtls;
 mod keyframe;
 mod keys;
 mod media;
@@ -49,8 +50,9 @@ pub use io::{
 pub use peer::SIGNALLING_CHANNEL;
 pub use stats::Counters;
 
-/// str0m's DTLS and SRTP on aws-lc-rs, for [`EngineConfig::crypto`].
+/// DTLS and STUN on aws-lc-rs, for [`EngineConfig::crypto`].
 #[must_use]
 pub fn default_crypto() -> std::sync::Arc<str0m::crypto::CryptoProvider> {
-    std::sync::Arc::new(str0m::crypto::from_feature_flags())
+    let crypto = str0m::crypto::from_feature_flags();
+    std::sync::Arc::new(str0m::crypto::CryptoProvider { dtls_provider: &dtls::PROVIDER, ..crypto })
 }
