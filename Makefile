@@ -36,8 +36,8 @@ web-test: web ## Tests of the TypeScript client
 	cd $(WEB) && $(NPM) run --silent check && $(NPM) test
 
 e2e: deps web .demo/synapse/requirements.txt ## Real browsers against the real server, in a network namespace of their own
-# With the features of `unit`, so that no dependency is compiled twice.
-	$(CARGO) build --workspace --all-features
+# What `unit` has built: without `--tests`, tokio has other features, and most dependencies are compiled once more.
+	$(CARGO) build --workspace --all-features --bins --tests
 	tools/e2e.sh full
 
 lint: web ## Formatting, clippy, fuzz targets, documentation, licences
