@@ -2,9 +2,9 @@
 //! that lags does not know of a join.
 //!
 //! MSC4502 answers yes or no, and "no" is also the answer about a room that the homeserver is not in, or not any more. So the "no" of a homeserver
-//! that is not the user's own counts only if it is in the room, which its "yes" about somebody else (the witness), asked for
-//! *after* that "no", shows. If it has said yes of the user before, somebody removed him, and it knows of that. If it never did, his
-//! join may not have reached it: then nobody is thrown out, and nobody is let in before they agree.
+//! that is not the user's own counts only if it says, asked *after* that "no", that it is in the room itself. If it has said yes of the
+//! user before, somebody removed him, and it knows of that. If it never did, his join may not have reached it: then nobody is
+//! thrown out, and nobody is let in before they agree.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ const _: () = assert!(REMEMBERED.as_secs() > 2 * SWEEP_PUSHED.as_secs());
 /// A homeserver that has nobody in a room is asked about that room so often; one that does not answer, at all.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 /// Rooms, by homeserver, and people in them. Those of the largest calls that a focus bears, at some homeservers. Who finds no place
-/// is a witness to nothing.
+/// was never heard of.
 const ROOMS_MAX: usize = 4096;
 const PEOPLE_MAX: usize = 16_384;
 
@@ -39,6 +39,8 @@ pub enum Doubt {
 struct Room {
     /// Of whom it said yes, and when.
     joined: BTreeMap<OwnedUserId, Instant>,
+    /// When it last said that it is in it.
+    inside: Option<Instant>,
     asked: Option<Instant>,
 }
 
@@ -62,7 +64,7 @@ impl Opinions {
         if is_due {
             known.asked = Some(now);
         }
-        is_due || known.joined.values().any(|said| now < *said + REMEMBERED)
+        is_due || known.joined.values().chain(&known.inside).any(|said| now < *said + REMEMBERED)
     }
 
     /// What it answered.
@@ -95,17 +97,11 @@ impl Opinions {
         }
     }
 
-    /// Whom to ask it about, to know whether it is in the room: somebody else, of whom it said so last.
-    pub fn witness(&self, now: Instant, server: &ServerName, room: &RoomId, user: &UserId) -> Option<OwnedUserId> {
-        let known = self.rooms.get(&(server.to_owned(), room.to_owned()))?;
-        let others = known.joined.iter().filter(|(other, said)| *other != user && now < **said + REMEMBERED);
-        others.max_by_key(|(_, said)| **said).map(|(other, _)| other.clone())
-    }
-
-    /// Its "no" is one of a homeserver in the room: what it means.
-    pub fn doubt(&self, now: Instant, server: &ServerName, room: &RoomId, user: &UserId) -> Doubt {
-        let known = self.rooms.get(&(server.to_owned(), room.to_owned()));
-        match known.and_then(|known| known.joined.get(user)) {
+    /// It has said no of the user, and then that it is in the room itself: what that means.
+    pub fn handle_inside(&mut self, now: Instant, server: &ServerName, room: &RoomId, user: &UserId) -> Doubt {
+        let Some(known) = self.room(now, server, room) else { return Doubt::Unheard };
+        known.inside = Some(now);
+        match known.joined.get(user) {
             Some(said) if now < *said + REMEMBERED => Doubt::Removed,
             _ => Doubt::Unheard,
         }
@@ -125,7 +121,8 @@ impl Opinions {
     fn forget(&mut self, now: Instant) {
         self.rooms.retain(|_, room| {
             room.joined.retain(|_, said| now < *said + REMEMBERED);
-            !room.joined.is_empty() || room.asked.is_some_and(|asked| now < asked + ASK_AGAIN)
+            let is_inside = room.inside.is_some_and(|said| now < said + REMEMBERED);
+            is_inside || !room.joined.is_empty() || room.asked.is_some_and(|asked| now < asked + ASK_AGAIN)
         });
         self.quiet.retain(|_, until| now < *until);
         self.people = self.rooms.values().map(|room| room.joined.len()).sum();

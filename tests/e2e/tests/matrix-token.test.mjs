@@ -1,11 +1,12 @@
 // Who may call, asked of real homeservers: users of both servers who are in the room, and nobody else.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { startRig } from '../lib/matrix/rig.mjs';
 import { enter, getToken } from '../lib/matrix/socket.mjs';
-import { need } from '../lib/need.mjs';
+import { NFT, need } from '../lib/need.mjs';
 import { until } from '../lib/wait.mjs';
 
 /** From the kick to the closed socket. */
@@ -89,6 +90,35 @@ test('kicked, and gone from the call', { skip }, async (t) => {
   stays.close();
 });
 
+/** Between the two homeservers nothing passes any more; everybody else reaches both. */
+function cutFederation(t) {
+  const nft = (...words) => execFileSync(NFT, words);
+  nft('add', 'table', 'ip', 'cut');
+  t.after(() => nft('delete', 'table', 'ip', 'cut'));
+  nft('add', 'chain', 'ip', 'cut', 'in', '{ type filter hook input priority 0; }');
+  const ports = rig.homeservers.map(({ serverName }) => serverName.split(':')[1]);
+  nft('add', 'rule', 'ip', 'cut', 'in', 'tcp', 'dport', '{', ports.join(', '), '}', 'drop');
+}
+
+test('kicked, and the own homeserver does not hear of it', { skip: skip || need('nft') }, async (t) => {
+  const eve = await rig.user('eve', 1);
+  await alice.invite(room, eve);
+  await eve.join(room, alice);
+  const [stays, goes] = [await enter(await getToken(bob, room)), await enter(await getToken(eve, room))];
+  cutFederation(t);
+  const began = Date.now();
+  await alice.kick(room, eve);
+  await until('eve is put out', () => goes.closed, { pollMs: 10, describe: () => goes.messages });
+  t.diagnostic(`put out ${goes.closed.at - began} ms after the kick was asked for`);
+  assert.ok(goes.closed.at - began < KICK_MS);
+  assert.equal(goes.closed.code, 4403);
+  const { joined } = await eve.call('GET', `/v3/rooms/${encodeURIComponent(room)}/joined_members`);
+  assert.ok(eve.id in joined, 'her homeserver knows nothing of it');
+  await refused(getToken(eve, room), 403, 'M_FORBIDDEN');
+  assert.equal(stays.closed, null, 'nobody else is put out');
+  stays.close();
+});
+
 test('while a homeserver is down the call goes on, nobody new is let in; when it is back, they are', { skip }, async () => {
   const dave = await rig.user('dave', 1);
   await alice.invite(room, dave);
@@ -100,7 +130,8 @@ test('while a homeserver is down the call goes on, nobody new is let in; when it
   await alice.kick(room, dave);
   await assert.rejects(getToken(bob, room));
   await until('the tokens are no longer fresh', () => Date.now() - got > FRESH_MS);
-  for (const grant of [held, kicked]) await assert.rejects(enter(grant), /M_CONNECTION_TIMEOUT/, 'a token from before the outage is not enough');
+  await assert.rejects(enter(held), /M_CONNECTION_TIMEOUT/, 'a token from before the outage is not enough');
+  await assert.rejects(enter(kicked), /M_FORBIDDEN/, 'the other homeserver knows of it');
   assert.equal(first.closed, null);
   await rig.homeservers[1].start();
   (await until('bob is let in with the token that he has', () => enter(held))).close();

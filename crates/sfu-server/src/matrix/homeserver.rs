@@ -212,12 +212,11 @@ impl Homeservers {
                 break;
             }
             // Is it in the room at all? Asked afterwards: it may just have left.
-            let witness = self.opinions(|opinions| opinions.witness(Instant::now(), &other.name, room, user));
-            let Some(witness) = witness else { break };
-            if self.hear(other, &witness, room).await != Membership::Joined {
+            if !self.is_inside(other, room).await {
                 break;
             }
-            if self.opinions(|opinions| opinions.doubt(Instant::now(), &other.name, room, user)) == Doubt::Removed {
+            let inside = |opinions: &mut Opinions| opinions.handle_inside(Instant::now(), &other.name, room, user);
+            if self.opinions(inside) == Doubt::Removed {
                 return Doubt::Removed;
             }
             if attempt >= UNHEARD_TRIES {
@@ -265,6 +264,18 @@ impl Homeservers {
             Some(token) => self.joined_members(homeserver, token, user, room).await,
             None => Membership::Unseen,
         }
+    }
+
+    /// Whether a homeserver is in the room itself.
+    async fn is_inside(&self, homeserver: &Homeserver, room: &RoomId) -> bool {
+        // An account sees no other rooms.
+        let Some(token) = &homeserver.as_token else { return true };
+        let (room, server) = (segment(room.as_str()), segment(homeserver.name.as_str()));
+        let path = format!("/_matrix/client/unstable/{IS_JOINED}/rooms/{room}/is_joined?server_name={server}");
+        let answer = self.get(homeserver, token, &path).await;
+        answer.is_some_and(|answer| {
+            answer.status == 200 && answer.json::<IsJoined>().is_ok_and(|IsJoined { joined }| joined)
+        })
     }
 
     /// MSC4502.

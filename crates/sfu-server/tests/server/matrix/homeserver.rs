@@ -161,10 +161,13 @@ async fn answer(State(homeserver): State<Homeserver>, request: Request) -> Respo
             if bearer != Some(&homeserver.as_token()) {
                 return error(StatusCode::FORBIDDEN, "M_FORBIDDEN");
             }
-            let user = query("mxid").unwrap_or_default();
             let joined = homeserver.known(|known| {
                 known.questions += 1;
-                known.rooms.get(room).is_some_and(|members| members.contains(&user))
+                let members = known.rooms.get(room);
+                match query("mxid") {
+                    Some(user) => members.is_some_and(|members| members.contains(&user)),
+                    None => members.is_some() && query("server_name").as_ref() == Some(&homeserver.name),
+                }
             });
             homeserver.asked.notify_waiters();
             Json(json!({ "joined": joined })).into_response()
