@@ -36,9 +36,14 @@ use crate::state::NodeState;
 const FRAME_BYTES_MAX: usize = focus_signaling::limits::MESSAGE_BYTES_MAX + 64 * 1024;
 /// What is read at once; each socket has so much for as long as it lives. A larger message gets a buffer of its length.
 const READ_BUFFER: usize = 1024;
-/// Longer texts are sent in fragments (RFC 6455 §5.4) of so many bytes: tungstenite keeps room for the longest frame that
-/// it ever sent.
+/// So many bytes go to the kernel at once. Longer texts are sent in fragments (RFC 6455 §5.4), as tungstenite keeps room for
+/// the most that it ever held back.
 const FRAGMENT: usize = 2 * 1024;
+/// Of a frame that is not masked, at most (RFC 6455 §5.2).
+const FRAME_HEADER: usize = 10;
+/// Messages that are taken from the control plane at once: when many join, each tells all others, and a system call for each
+/// of these is most of what that costs.
+const TAKEN_MAX: usize = 16;
 /// Bytes that tungstenite buffers when the kernel takes no more; a single message may be larger.
 const WRITE_BUFFER_MAX: usize = 8 * 1024 * 1024;
 /// A client that takes nothing for so long is gone, or reads too slowly to be in a call.
@@ -113,6 +118,8 @@ struct Socket {
     machine: Connection,
     control: mpsc::Sender<FromSocket>,
     outgoing: mpsc::Receiver<ToSocket>,
+    /// Bytes that tungstenite holds back until the next flush.
+    unflushed: usize,
     /// When the control plane is told next that the client says something.
     next_heard: Instant,
     /// Held while the socket lives: a node that stops waits for it.
@@ -140,7 +147,7 @@ impl Socket {
         let machine = Connection::new(Instant::now(), Limits::default());
         let unwelcomed = Some(unwelcomed);
         let (next_heard, _alive) = (Instant::now(), state.alive.clone());
-        Self { id, socket, excess, unwelcomed, machine, control, outgoing, next_heard, _alive }
+        Self { id, socket, excess, unwelcomed, machine, control, outgoing, unflushed: 0, next_heard, _alive }
     }
 
     /// Until it ends. `_held`: the place of the connection is that of the socket.
@@ -175,15 +182,10 @@ impl Socket {
                 }
                 told = self.outgoing.recv() => {
                     let now = Instant::now();
-                    match told {
-                        Some(ToSocket::Send { re, message }) => {
-                            if matches!(*message, ServerMessage::Welcome(_)) {
-                                self.unwelcomed = None;
-                            }
-                            self.machine.send(now, re, *message);
-                        }
-                        Some(ToSocket::Close { code }) => self.machine.close(now, code),
-                        None => self.machine.close(now, CloseCode::Timeout),
+                    self.handle_told(now, told);
+                    for _ in 1..TAKEN_MAX {
+                        let Ok(told) = self.outgoing.try_recv() else { break };
+                        self.handle_told(now, Some(told));
                     }
                     now
                 }
@@ -200,6 +202,19 @@ impl Socket {
         let _ = self.control.send(FromSocket::Closed { connection: self.id }).await;
     }
 
+    fn handle_told(&mut self, now: Instant, told: Option<ToSocket>) {
+        match told {
+            Some(ToSocket::Send { re, message }) => {
+                if matches!(*message, ServerMessage::Welcome(_)) {
+                    self.unwelcomed = None;
+                }
+                self.machine.send(now, re, *message);
+            }
+            Some(ToSocket::Close { code }) => self.machine.close(now, code),
+            None => self.machine.close(now, CloseCode::Timeout),
+        }
+    }
+
     /// Does what the machine wants; says when it wants to be called again.
     async fn carry_out(&mut self) -> Result<Option<Instant>, Gone> {
         loop {
@@ -212,35 +227,57 @@ impl Socket {
                 Output::Close { code } => {
                     let frame = CloseFrame { code: code.code().into(), reason: code.reason().into() };
                     self.write(Message::Close(Some(frame))).await?;
+                    self.flush().await?;
                     let answer = async { while let Some(Ok(_)) = self.socket.next().await {} };
                     let _ = tokio::time::timeout(CLOSE_TIMEOUT, answer).await;
                     return Err(Gone);
                 }
-                Output::Timeout(at, _) => return Ok(at),
+                Output::Timeout(at, _) => {
+                    self.flush().await?;
+                    return Ok(at);
+                }
             }
         }
     }
 
+    /// What is small may wait for the next flush.
     async fn write(&mut self, message: Message) -> Result<(), Gone> {
-        let sent = async {
-            match message {
-                Message::Text(text) if text.len() > FRAGMENT => {
-                    let (text, mut code) = (Bytes::from(text), Data::Text);
-                    for start in (0..text.len()).step_by(FRAGMENT) {
-                        let end = text.len().min(start + FRAGMENT);
-                        let frame = Frame::message(text.slice(start..end), OpCode::Data(code), end == text.len());
-                        self.socket.send(Message::Frame(frame)).await?;
-                        code = Data::Continue;
-                    }
-                    Ok(())
+        match message {
+            Message::Text(text) if text.len() > FRAGMENT => {
+                let (text, mut code) = (Bytes::from(text), Data::Text);
+                for start in (0..text.len()).step_by(FRAGMENT) {
+                    let end = text.len().min(start + FRAGMENT);
+                    let frame = Frame::message(text.slice(start..end), OpCode::Data(code), end == text.len());
+                    self.feed(Message::Frame(frame)).await?;
+                    code = Data::Continue;
                 }
-                message => self.socket.send(message).await,
+                Ok(())
             }
-        };
-        match tokio::time::timeout(WRITE_TIMEOUT, sent).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Gone),
+            message => self.feed(message).await,
         }
+    }
+
+    async fn feed(&mut self, message: Message) -> Result<(), Gone> {
+        let bytes = message.len() + FRAME_HEADER;
+        if self.unflushed + bytes > FRAGMENT {
+            self.flush().await?;
+        }
+        self.unflushed += bytes;
+        in_time(self.socket.feed(message)).await
+    }
+
+    async fn flush(&mut self) -> Result<(), Gone> {
+        if std::mem::take(&mut self.unflushed) == 0 {
+            return Ok(());
+        }
+        in_time(self.socket.flush()).await
+    }
+}
+
+async fn in_time(sent: impl Future<Output = Result<(), tungstenite::Error>>) -> Result<(), Gone> {
+    match tokio::time::timeout(WRITE_TIMEOUT, sent).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(Gone),
     }
 }
 
