@@ -3,6 +3,12 @@
 
 use std::time::{Duration, Instant};
 
+use crate::forward::ring::REPLAY_AGE_MAX;
+
+/// Between a request that was answered and the next. Half of that time the ring serves whoever comes; the others share the next
+/// key frame. A room that fills within a second costs its publisher two.
+const ANSWERED: Duration = REPLAY_AGE_MAX.saturating_mul(2);
+
 /// What to do when a time came that the gate named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
@@ -56,12 +62,10 @@ impl KeyframeGate {
         self.wanted = false;
     }
 
-    /// Unanswered, the second request comes after one interval, the fifth and all further ones after eight. After an
-    /// answer two intervals pass: who comes meanwhile gets it from the ring at first, and those that come later share
-    /// the next one, so that a room that fills within a second costs its publisher two.
+    /// Unanswered, the second request comes after one interval, the fifth and all further ones after eight.
     fn patience(&self, interval: Duration) -> Duration {
         match self.unanswered {
-            0 => interval * 2,
+            0 => ANSWERED.max(interval),
             more => interval * (1 << (more - 1).min(3)),
         }
     }
@@ -87,6 +91,21 @@ mod tests {
         }
         gate.handle_keyframe();
         assert_eq!(gate.handle_timeout(start + INTERVAL, INTERVAL), None);
+    }
+
+    #[test]
+    fn a_crowd_of_a_second_costs_two() {
+        let mut gate = KeyframeGate::default();
+        let mut asked = Vec::new();
+        for ms in (0..1_100).step_by(10) {
+            let now = epoch() + Duration::from_millis(ms);
+            gate.request(now, INTERVAL);
+            if gate.handle_timeout(now, INTERVAL) == Some(Decision::Ask) {
+                asked.push(ms);
+                gate.handle_keyframe();
+            }
+        }
+        assert_eq!(asked, [0, 800]);
     }
 
     #[test]
