@@ -31,8 +31,8 @@ story!(a_viewer_who_asks_all_the_time_is_answered_at_a_bearable_pace, Setup::def
         w.run_for(Duration::from_millis(30));
     }
     let asked = w.with(a, |client, _| client.publisher(Source::Camera).requests) - before;
-    // 3 s: at once, and then every 0.8 s.
-    assert!((3..=5).contains(&asked), "{asked} requests");
+    // 3 s: at once, and then every 0.6 or 0.8 s.
+    assert!((3..=6).contains(&asked), "{asked} requests");
     w.assert_undisturbed(&[a, b, c], &[a, b, c], Duration::from_millis(200));
 });
 
@@ -48,6 +48,6 @@ story!(a_flood_of_plis_reaches_the_publisher_as_a_trickle, Setup::default(), |w|
     }
     assert!(w.foci[0].counter("keyframe_requests_received") > 500);
     let asked = w.with(a, |client, _| client.publisher(Source::Camera).requests) - before;
-    assert!((3..=5).contains(&asked), "{asked} requests");
+    assert!((3..=6).contains(&asked), "{asked} requests");
     w.assert_undisturbed(&[a, b, c], &[a, b, c], Duration::from_millis(200));
 });
