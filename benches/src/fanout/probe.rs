@@ -10,8 +10,8 @@ use crate::client::Plan;
 use crate::load::Load;
 
 const PROBES: usize = 9;
-/// Between two probes: more than the server waits between two key-frame requests to one publisher, and no multiple of
-/// a frame interval, so that they fall on all phases of it.
+/// Between two probes: no multiple of a frame interval, so that they fall on all phases of it. Some come while the ring serves
+/// them, others need a key frame.
 const PROBE_INTERVAL: Duration = Duration::from_millis(373);
 
 /// Nanoseconds from the WebSocket request to the first media, and to the connection, of clients that join one by one.
