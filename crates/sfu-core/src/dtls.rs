@@ -1,8 +1,8 @@
 //! DTLS for all associations of a process, with one configuration.
 //!
 //! str0m's own adapter builds dimpl's configuration anew for each association, and dimpl examines the whole crypto library
-//! whenever it builds one: known answers, signatures on two curves, a key exchange on three. That took most of what
-//! a join cost (`docs/performance.md`). Here it is done once.
+//! whenever it builds one: known answers, signatures on two curves, a key exchange on three. That took a third of a
+//! millisecond of each join (`docs/performance.md`). Here it is done once.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};

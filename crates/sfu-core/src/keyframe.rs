@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::forward::ring::REPLAY_AGE_MAX;
 
-/// So many requests at once are a crowd.
+/// More requests than these, whoever makes them, are a crowd.
 const CROWD: u16 = 8;
 /// Between a request that was answered and the next one of a crowd. Half of that time the ring serves whoever comes; the others
 /// share the next key frame. So a room that fills within a second costs its publisher two.
@@ -24,7 +24,7 @@ pub enum Decision {
 #[derive(Debug, Default, Clone, Copy)]
 pub struct KeyframeGate {
     asked: Option<Instant>,
-    /// Who asked since the last key frame came.
+    /// Requests since the last key frame came.
     waiting: u16,
     /// Requests since the last key frame: a publisher that does not answer is asked ever less often.
     unanswered: u32,

@@ -100,6 +100,7 @@ export interface Join {
   readonly slot: string;
   readonly transports: readonly Transport[];
   readonly intent: string;
+  /** `null` with the first event of this join. */
   readonly createdAt: number | null;
   readonly expiresMs: number;
   readonly profile: Profile;

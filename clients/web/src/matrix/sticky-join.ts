@@ -2,20 +2,13 @@
 // for those that know `rust_sfu` it is as MSC4143 has it now.
 
 import type { Json } from './json.ts';
-import type { Profile } from './legacy-member.ts';
+import type { Join } from './legacy-member.ts';
 import { CREATED_KEY } from './sticky-member.ts';
-import { kindName, type Transport } from './transport.ts';
+import { kindName } from './transport.ts';
 
-export interface StickyJoin {
+/** How long it is sticky is said beside the content. */
+export interface StickyJoin extends Omit<Join, 'expiresMs'> {
   readonly user: string;
-  readonly device: string;
-  readonly memberId: string;
-  readonly slot: string;
-  readonly transports: readonly Transport[];
-  readonly intent: string;
-  /** `null` with the first event of this join. */
-  readonly createdAt: number | null;
-  readonly profile: Profile;
 }
 
 export function stickyJoinContent({ user, device, memberId, slot, transports, intent, createdAt, profile }: StickyJoin): Json {
